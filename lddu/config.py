@@ -1,0 +1,312 @@
+"""Configuration: frozen dataclasses, their checks, and the presets.
+
+A configuration is data, apart from the modules that read it. It survives JSON (`to_json`,
+`from_json`), so that each run folder holds exactly what was run. Ablations are configurations:
+every loss term has a weight, and weight 0 leaves it out of the compiled step.
+"""
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+Similarity = Literal["cosine", "bhattacharyya"]
+Monitor = Literal["nll", "micro_f1"]
+
+
+def _require(ok: bool, message: str) -> None:
+    if not ok:
+        raise ValueError(message)
+
+
+@dataclasses.dataclass(frozen=True)
+class ModalityConfig:
+    """One input stream.
+
+    Attributes:
+      name: Its key in `Batch.modalities`.
+      features: Width D of a step.
+      length: Longest sequence in steps; the position table has this size.
+    """
+
+    name: str
+    features: int
+    length: int
+
+    def __post_init__(self):
+        _require(self.features > 0, f"modality {self.name!r}: features={self.features}, not > 0")
+        _require(self.length > 0, f"modality {self.name!r}: length={self.length}, not > 0")
+
+
+@dataclasses.dataclass(frozen=True)
+class EncoderConfig:
+    """The Transformer encoder, one per modality (METHOD: LDDU section 3.2; BERT's post-norm form).
+
+    Attributes:
+      hidden: Model width.
+      layers: Number of Transformer layers.
+      heads: Attention heads; divides `hidden`.
+      feed_forward: Width of the feed-forward layer.
+      dropout: Rate on hidden states.
+      attention_dropout: Rate on attention weights.
+      input_norm: LayerNorm over the features of each step before the projection.
+      input_norm_epsilon: Its epsilon.
+      layer_norm_epsilon: Epsilon of every other LayerNorm.
+    """
+
+    hidden: int = 256
+    layers: int = 3
+    heads: int = 8
+    feed_forward: int = 256
+    dropout: float = 0.3
+    attention_dropout: float = 0.3
+    input_norm: bool = True
+    input_norm_epsilon: float = 1e-5
+    layer_norm_epsilon: float = 1e-12
+
+    def __post_init__(self):
+        _require(
+            self.hidden % self.heads == 0,
+            f"encoder: hidden={self.hidden} is not a multiple of heads={self.heads}",
+        )
+        for rate in ("dropout", "attention_dropout"):
+            value = getattr(self, rate)
+            _require(0 <= value < 1, f"encoder: {rate}={value} is not in [0, 1)")
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelConfig:
+    """The network.
+
+    Attributes:
+      modalities: The input streams, in the order used for `Prediction.weights`.
+      labels: Label names, in the order of the columns of `Batch.labels`.
+      encoder: The encoder of every modality.
+      label_dropout: Dropout inside label-wise attention.
+      statistics: Width of a branch that adds each sequence's masked mean and standard deviation to
+        the label features, beside attention; 0 leaves it out. Helps on small data sets.
+      statistics_dropout: Dropout on those pooled statistics.
+      latent_hidden: Widths of the MLP before the latent Gaussians.
+      latent: Latent dimensions Z of each Gaussian.
+      variance_floor: Smallest latent variance.
+      initial_variance: Latent variance of every modality before training.
+      samples: K reparameterised samples for E[sigmoid(logit)] in training; 0 uses the closed form.
+    """
+
+    modalities: tuple[ModalityConfig, ...]
+    labels: tuple[str, ...]
+    encoder: EncoderConfig = EncoderConfig()
+    label_dropout: float = 0.1
+    statistics: int = 0
+    statistics_dropout: float = 0.0
+    latent_hidden: tuple[int, ...] = (192, 128, 128)
+    latent: int = 128
+    variance_floor: float = 1e-4
+    initial_variance: float = 1.0
+    samples: int = 0
+
+    def __post_init__(self):
+        _require(len(self.modalities) > 0, "model: modalities is empty; give at least one")
+        _require(len(self.labels) > 0, "model: labels is empty; give at least one label name")
+        for what, names in (("modality", self.modality_names), ("label", self.labels)):
+            _require(len(set(names)) == len(names), f"model: {what} names are not unique: {names}")
+        _require(self.variance_floor > 0, "model: variance_floor must be > 0")
+        _require(
+            self.initial_variance > self.variance_floor,
+            f"model: initial_variance={self.initial_variance} is not above the variance_floor="
+            f"{self.variance_floor}",
+        )
+
+    @property
+    def modality_names(self) -> tuple[str, ...]:
+        """The names of the modalities, in order."""
+        return tuple(m.name for m in self.modalities)
+
+
+@dataclasses.dataclass(frozen=True)
+class LossConfig:
+    """The objective: weights of its terms, each 0 when switched off.
+
+    Attributes:
+      unimodal: Mean likelihood of each modality's own posterior through the shared head.
+      contrastive: Contrastive disentanglement of the latent distributions, with a memory bank.
+      spread: Agreement of the spread of the fused posterior with the error over the batch.
+      kl: KL from the modality posteriors to the standard-normal prior, nats per label and modality.
+      label_smoothing: Pulls targets this share of the way to 1/2.
+      temperature: Temperature of the contrastive similarities.
+      similarity: Between Gaussians: cosine of [mean; deviation], or the Bhattacharyya coefficient.
+      cross_modal_positives: Whether the same label state in two modalities is a positive pair
+        (rather than a negative one, as in the official code).
+      bank_size: Past features kept for contrast; 0 contrasts within the batch only.
+    """
+
+    unimodal: float = 0.3
+    contrastive: float = 0.1
+    spread: float = 0.1
+    kl: float = 1e-3
+    label_smoothing: float = 0.0
+    temperature: float = 0.07
+    similarity: Similarity = "cosine"
+    cross_modal_positives: bool = True
+    bank_size: int = 8192
+
+    def __post_init__(self):
+        for name in ("unimodal", "contrastive", "spread", "kl"):
+            value = getattr(self, name)
+            _require(value >= 0, f"loss: {name}={value} is negative; 0 switches a term off")
+        _require(self.temperature > 0, f"loss: temperature={self.temperature} is not > 0")
+        _require(self.bank_size >= 0, f"loss: bank_size={self.bank_size} is negative")
+        _require(
+            self.similarity in ("cosine", "bhattacharyya"),
+            f"loss: similarity={self.similarity!r}; choose 'cosine' or 'bhattacharyya'",
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainConfig:
+    """How to train.
+
+    Attributes:
+      batch_size: Rows per step.
+      epochs: At most this many passes over the training data; the cosine ends there.
+      learning_rate: Peak of the schedule.
+      warmup: Share of all steps spent warming up linearly.
+      weight_decay: Decoupled, on matrices only (not on biases, norms, positions).
+      clip_norm: Global gradient norm limit.
+      modality_dropout: Probability of hiding each present modality of a sample in a step.
+      feature_noise: Standard deviation of Gaussian noise added to normalised features in a step.
+      patience: Epochs without a better validation score before stopping; 0 never stops early.
+      monitor: Validation score that chooses the epoch: "nll" or "micro_f1".
+      average: Decay per step of an exponential moving average of the weights, which is then what
+        is validated and kept; 0 keeps the raw weights.
+      members: Ensemble members, trained from different seeds and averaged in prediction.
+      seed: Root of all randomness in the run.
+    """
+
+    batch_size: int = 64
+    epochs: int = 30
+    learning_rate: float = 3e-4
+    warmup: float = 0.1
+    weight_decay: float = 0.01
+    clip_norm: float = 1.0
+    modality_dropout: float = 0.0
+    feature_noise: float = 0.0
+    patience: int = 5
+    monitor: Monitor = "nll"
+    average: float = 0.0
+    members: int = 1
+    seed: int = 0
+
+    def __post_init__(self):
+        for name in ("batch_size", "epochs", "members"):
+            value = getattr(self, name)
+            _require(value >= 1, f"train: {name}={value} is not at least 1")
+        for name in ("warmup", "modality_dropout", "average"):
+            value = getattr(self, name)
+            _require(0 <= value < 1, f"train: {name}={value} is not in [0, 1)")
+        _require(
+            self.monitor in ("nll", "micro_f1"),
+            f"train: monitor={self.monitor!r}; choose 'nll' or 'micro_f1'",
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """Everything that defines a run, apart from the data."""
+
+    model: ModelConfig
+    loss: LossConfig = LossConfig()
+    train: TrainConfig = TrainConfig()
+
+    def to_json(self) -> str:
+        """JSON text that `from_json` reads back to an equal configuration."""
+        return json.dumps(dataclasses.asdict(self), indent=2)
+
+    @classmethod
+    def from_json(cls, text: str) -> "Config":
+        """Reads `to_json`'s text.
+
+        Raises:
+          ValueError: If a key is unknown or missing, naming it.
+        """
+        try:
+            return _build(cls, json.loads(text))
+        except (TypeError, json.JSONDecodeError) as error:
+            raise ValueError(f"not a configuration written by Config.to_json: {error}") from error
+
+
+def _build(cls: type, values: Mapping[str, Any]) -> Any:
+    """Builds nested dataclasses from plain JSON values."""
+    nested = {
+        "model": ModelConfig,
+        "loss": LossConfig,
+        "train": TrainConfig,
+        "encoder": EncoderConfig,
+    }
+    built = {}
+    for name, value in values.items():
+        if name in nested:
+            built[name] = _build(nested[name], value)
+        elif name == "modalities":
+            built[name] = tuple(ModalityConfig(**m) for m in value)
+        else:
+            built[name] = tuple(value) if isinstance(value, list) else value
+    return cls(**built)
+
+
+Modalities = Mapping[str, tuple[int, int]] | Sequence[ModalityConfig]
+
+
+def _model(modalities: Modalities, labels: Sequence[str], **options: Any) -> ModelConfig:
+    if isinstance(modalities, Mapping):
+        modalities = [ModalityConfig(name, *shape) for name, shape in modalities.items()]
+    return ModelConfig(tuple(modalities), tuple(labels), **options)
+
+
+def default(modalities: Modalities, labels: Sequence[str]) -> Config:
+    """The full-size model: hidden 256, three layers, latent 128. For 10,000 samples and more.
+
+    Args:
+      modalities: {name: (features, length)}, or `ModalityConfig`s.
+      labels: Label names.
+    """
+    return Config(_model(modalities, labels))
+
+
+def small(modalities: Modalities, labels: Sequence[str]) -> Config:
+    """Hidden 64, one layer, latent 16: for a few thousand samples, or a laptop.
+
+    Args:
+      modalities: {name: (features, length)}, or `ModalityConfig`s.
+      labels: Label names.
+    """
+    encoder = EncoderConfig(
+        hidden=64, layers=1, heads=4, feed_forward=128, dropout=0.1, attention_dropout=0.1
+    )
+    return Config(
+        _model(modalities, labels, encoder=encoder, latent_hidden=(64,), latent=16),
+        LossConfig(bank_size=2048),
+        TrainConfig(learning_rate=1e-3, epochs=15),
+    )
+
+
+def tiny(modalities: Modalities, labels: Sequence[str]) -> Config:
+    """Hidden 16, one layer, latent 4: compiles in about a second, for tests and first steps.
+
+    Args:
+      modalities: {name: (features, length)}, or `ModalityConfig`s.
+      labels: Label names.
+    """
+    encoder = EncoderConfig(
+        hidden=16, layers=1, heads=2, feed_forward=16, dropout=0.0, attention_dropout=0.0
+    )
+    return Config(
+        _model(
+            modalities, labels, encoder=encoder, label_dropout=0.0, latent_hidden=(16,), latent=4
+        ),
+        LossConfig(bank_size=128),
+        TrainConfig(batch_size=16, learning_rate=1e-2, epochs=3),
+    )
+
+
+PRESETS = {"default": default, "small": small, "tiny": tiny}

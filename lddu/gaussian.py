@@ -1,0 +1,101 @@
+"""Diagonal Gaussians: the arithmetic behind latent distributions and their fusion.
+
+Written out rather than taken from a distributions library: four formulas, each tested against
+scipy or a closed form.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+
+class Gaussian(NamedTuple):
+    """A diagonal Gaussian.
+
+    Attributes:
+      mean: (..., Z) means.
+      var: (..., Z) variances, positive.
+    """
+
+    mean: Array
+    var: Array
+
+
+def fuse(experts: Sequence[Gaussian], present: Sequence[Array]) -> tuple[Gaussian, Array]:
+    """Multiplies Gaussian experts with a standard-normal prior (product of experts).
+
+    Args:
+      experts: M Gaussians of one shape (..., Z).
+      present: M arrays that broadcast against (...,): 1 where the expert takes part, 0 where it is
+        missing and must not count. Fractions temper an expert.
+
+    Returns:
+      The fused Gaussian (..., Z), and weights (..., M): each expert's share of the fused precision,
+      averaged over the Z latent dimensions. The weights sum to less than 1; the prior has the rest.
+
+    References:
+      Cao and Fleet, "Generalized Product of Experts", arXiv:1410.7827.
+      Wu and Goodman, "Multimodal Generative Models for Scalable Weakly-Supervised Learning",
+      NeurIPS 2018.
+    """
+    shape = jnp.broadcast_shapes(*(expert.mean.shape for expert in experts))
+    precision = jnp.ones(shape, experts[0].mean.dtype)
+    weighted_mean = jnp.zeros(shape, experts[0].mean.dtype)
+    shares = []
+    for expert, a in zip(experts, present, strict=True):
+        a = jnp.broadcast_to(jnp.asarray(a, expert.var.dtype), shape[:-1])[..., None]
+        share = a / expert.var
+        precision += share
+        # A missing expert may hold anything, NaN included: select before multiplying.
+        weighted_mean += share * jnp.where(a > 0, expert.mean, 0.0)
+        shares.append(share)
+    weights = jnp.stack([(share / precision).mean(-1) for share in shares], axis=-1)
+    return Gaussian(weighted_mean / precision, 1.0 / precision), weights
+
+
+def kl_from_standard_normal(q: Gaussian) -> Array:
+    """KL(q || N(0, I)) in nats, summed over the last axis.
+
+    Args:
+      q: Gaussian of shape (..., Z).
+
+    Returns:
+      (...,) divergences, non-negative.
+    """
+    return 0.5 * jnp.sum(q.var + jnp.square(q.mean) - 1.0 - jnp.log(q.var), axis=-1)
+
+
+def expected_sigmoid_logit(mean: Array, var: Array) -> Array:
+    """Log-odds of E[sigmoid(l)] for l ~ N(mean, var), by the probit approximation.
+
+    The error in probability is below 0.02 everywhere (tested against quadrature).
+
+    Args:
+      mean: (...,) means of the logit.
+      var: (...,) variances of the logit, non-negative.
+
+    Returns:
+      (...,) `mean / sqrt(1 + pi var / 8)`.
+
+    References:
+      MacKay, "The Evidence Framework Applied to Classification Networks", Neural Computation 1992.
+    """
+    return mean * jax.lax.rsqrt(1.0 + (jnp.pi / 8.0) * var)
+
+
+def sample(key: Array, q: Gaussian, num_samples: int) -> Array:
+    """Draws reparameterised samples.
+
+    Args:
+      key: PRNG key.
+      q: Gaussian of shape (..., Z).
+      num_samples: K.
+
+    Returns:
+      (K, ..., Z) samples, differentiable in the mean and the variance.
+    """
+    noise = jax.random.normal(key, (num_samples, *q.mean.shape), q.mean.dtype)
+    return q.mean + jnp.sqrt(q.var) * noise

@@ -1,0 +1,80 @@
+"""`Batch` and `Prediction`: the two structures that cross module borders.
+
+Both are pytrees, so they pass through `jax.jit`, `jax.vmap` and `jax.tree.map` unchanged.
+A data set held in memory is simply a `Batch` with many rows of NumPy arrays.
+"""
+
+from collections.abc import Mapping
+
+import jax
+from flax import struct
+
+from lddu.gaussian import Gaussian
+
+Array = jax.typing.ArrayLike
+
+
+@struct.dataclass
+class Modality:
+    """A padded batch of feature sequences.
+
+    Attributes:
+      values: (B, T, D) features; what stands at masked steps is ignored.
+      mask: (B, T) bool, True where a step is real and False where it is padding.
+    """
+
+    values: Array
+    mask: Array
+
+
+@struct.dataclass
+class Batch:
+    """Samples with any number of modalities and, when known, their labels.
+
+    Attributes:
+      modalities: name -> `Modality`; each has its own width and length.
+      present: name -> (B,) bool, whether the sample has this modality at all. A modality whose
+        mask has no True step counts as missing whatever stands here.
+      labels: (B, C) targets in [0, 1], hard or soft; None when unknown.
+      weight: (B,) non-negative example weights; None means one each. Padding rows weigh 0.
+    """
+
+    modalities: Mapping[str, Modality]
+    present: Mapping[str, Array]
+    labels: Array | None = None
+    weight: Array | None = None
+
+    @property
+    def size(self) -> int:
+        """The number of rows."""
+        return next(iter(self.modalities.values())).values.shape[0]
+
+
+@struct.dataclass
+class Prediction:
+    """What the model says of a batch: probabilities and the distributions behind them.
+
+    Attributes:
+      probs: (B, C) probability that each label is present.
+      logits: (B, C) log-odds of `probs`.
+      logit_mean: (B, C) mean of the Gaussian logit.
+      logit_var: (B, C) variance of the Gaussian logit (aleatoric, from the latent variance).
+      latents: name -> Gaussian with (B, C, Z) mean and variance, one per modality.
+      fused: Gaussian with (B, C, Z) mean and variance, after precision-weighted fusion.
+      weights: (B, C, M) share of the fused precision that each modality supplies, in the order of
+        the configuration's modalities; a missing one has 0, and the prior holds the rest.
+      unimodal_logits: (B, C, M) log-odds from each modality's own posterior alone.
+      aleatoric: (B, C) mean over members of p (1 - p); see `lddu.uncertainty`.
+      epistemic: (B, C) variance of p over ensemble members; zero for one member.
+    """
+
+    probs: Array
+    logits: Array
+    logit_mean: Array
+    logit_var: Array
+    latents: Mapping[str, Gaussian]
+    fused: Gaussian
+    weights: Array
+    unimodal_logits: Array
+    aleatoric: Array | None = None
+    epistemic: Array | None = None
