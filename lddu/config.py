@@ -211,12 +211,42 @@ class TrainConfig:
 
 
 @dataclasses.dataclass(frozen=True)
+class CalibrationConfig:
+    """What is fitted on the validation split after training.
+
+    Attributes:
+      temperature: "none", "shared" (one for all labels) or "per_label".
+      anchor: What a high temperature pulls towards: "base_rate" of the training labels, which
+        keeps rare labels rare, or "half", the classical method.
+      shrinkage: Strength of the pull of the temperature towards 1, in effective observations (see
+        `lddu.calibration.fit_temperature`). For small or unrepresentative validation splits.
+      thresholds: Which decision thresholds `Predictor.decide` uses: "shared" or "per_label".
+    """
+
+    temperature: Literal["none", "shared", "per_label"] = "shared"
+    anchor: Literal["base_rate", "half"] = "base_rate"
+    shrinkage: float = 0.0
+    thresholds: Literal["shared", "per_label"] = "shared"
+
+    def __post_init__(self):
+        for name, choices in (
+            ("temperature", ("none", "shared", "per_label")),
+            ("anchor", ("base_rate", "half")),
+            ("thresholds", ("shared", "per_label")),
+        ):
+            value = getattr(self, name)
+            _require(value in choices, f"calibration: {name}={value!r}; choose from {choices}")
+        _require(self.shrinkage >= 0, f"calibration: shrinkage={self.shrinkage} is negative")
+
+
+@dataclasses.dataclass(frozen=True)
 class Config:
     """Everything that defines a run, apart from the data."""
 
     model: ModelConfig
     loss: LossConfig = LossConfig()
     train: TrainConfig = TrainConfig()
+    calibration: CalibrationConfig = CalibrationConfig()
 
     def to_json(self) -> str:
         """JSON text that `from_json` reads back to an equal configuration."""
@@ -241,6 +271,7 @@ def _build(cls: type, values: Mapping[str, Any]) -> Any:
         "model": ModelConfig,
         "loss": LossConfig,
         "train": TrainConfig,
+        "calibration": CalibrationConfig,
         "encoder": EncoderConfig,
     }
     built = {}

@@ -4,9 +4,10 @@ Both are pytrees, so they pass through `jax.jit`, `jax.vmap` and `jax.tree.map` 
 A data set held in memory is simply a `Batch` with many rows of NumPy arrays.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import jax
+import numpy as np
 from flax import struct
 
 from lddu.gaussian import Gaussian
@@ -49,6 +50,15 @@ class Batch:
         """The number of rows."""
         return next(iter(self.modalities.values())).values.shape[0]
 
+    def effective_mask(self, name: str) -> Array:
+        """(B, T) bool: the real steps of a modality, none where the modality is missing."""
+        return self.modalities[name].mask & self.present[name][:, None]
+
+    def observed(self, names: Sequence[str]) -> Array:
+        """(B, M) bool: which of the named modalities each sample has at least one step of."""
+        xp = jax.numpy if isinstance(self.present[names[0]], jax.Array) else np
+        return xp.stack([self.effective_mask(name).any(1) for name in names], axis=-1)
+
 
 @struct.dataclass
 class Prediction:
@@ -64,8 +74,9 @@ class Prediction:
       weights: (B, C, M) share of the fused precision that each modality supplies, in the order of
         the configuration's modalities; a missing one has 0, and the prior holds the rest.
       unimodal_logits: (B, C, M) log-odds from each modality's own posterior alone.
-      aleatoric: (B, C) mean over members of p (1 - p); see `lddu.uncertainty`.
-      epistemic: (B, C) variance of p over ensemble members; zero for one member.
+      aleatoric: (B, C) mean over members of p (1 - p), each member at the fitted temperature; see
+        `lddu.uncertainty`. None from the model itself, set by `Predictor`.
+      epistemic: (B, C) variance of those p over members; zero for one member.
     """
 
     probs: Array

@@ -1,1 +1,16 @@
-""""""
+"""From files to `Batch`: padding and checks, normalisation, and the data sets."""
+
+from lddu.data.batching import check_batch, concatenate, from_sequences, order, pad, take
+from lddu.data.normalize import Normalizer, fit_normalizer, normalize
+
+__all__ = [
+    "Normalizer",
+    "check_batch",
+    "concatenate",
+    "fit_normalizer",
+    "from_sequences",
+    "normalize",
+    "order",
+    "pad",
+    "take",
+]

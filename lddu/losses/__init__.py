@@ -1,1 +1,16 @@
-""""""
+"""Losses: pure functions on arrays, un-reduced where that has a meaning, and their weighted sum."""
+
+from lddu.losses.classification import binary_cross_entropy
+from lddu.losses.contrastive import Bank, empty_bank, enqueue, supervised_contrastive
+from lddu.losses.objective import objective
+from lddu.losses.spread import spread_calibration
+
+__all__ = [
+    "Bank",
+    "binary_cross_entropy",
+    "empty_bank",
+    "enqueue",
+    "objective",
+    "spread_calibration",
+    "supervised_contrastive",
+]

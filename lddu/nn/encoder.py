@@ -66,7 +66,7 @@ class TransformerLayer(nn.Module):
         split = (cfg.heads, cfg.hidden // cfg.heads)
 
         def projection(name: str) -> Array:
-            return nn.DenseGeneral(split, kernel_init=_init, name=name)(x)
+            return nn.DenseGeneral(split, name=name)(x)
 
         dropout_key = None if deterministic else self.make_rng("dropout")
         y = attend(
@@ -77,12 +77,12 @@ class TransformerLayer(nn.Module):
             dropout_key,
             cfg.attention_dropout,
         )
-        y = nn.DenseGeneral(cfg.hidden, axis=(-2, -1), kernel_init=_init, name="attention_out")(y)
+        y = nn.DenseGeneral(cfg.hidden, axis=(-2, -1), name="attention_out")(y)
         y = nn.Dropout(cfg.dropout)(y, deterministic)
         x = nn.LayerNorm(epsilon=cfg.layer_norm_epsilon, name="attention_norm")(x + y)
-        y = nn.Dense(cfg.feed_forward, kernel_init=_init, name="feed_forward_in")(x)
+        y = nn.Dense(cfg.feed_forward, name="feed_forward_in")(x)
         y = nn.gelu(y, approximate=False)
-        y = nn.Dense(cfg.hidden, kernel_init=_init, name="feed_forward_out")(y)
+        y = nn.Dense(cfg.hidden, name="feed_forward_out")(y)
         y = nn.Dropout(cfg.dropout)(y, deterministic)
         return nn.LayerNorm(epsilon=cfg.layer_norm_epsilon, name="feed_forward_norm")(x + y)
 
@@ -123,7 +123,7 @@ class ModalityEncoder(nn.Module):
         x = jnp.where(mask[..., None], values, 0.0)
         if cfg.input_norm:
             x = nn.LayerNorm(epsilon=cfg.input_norm_epsilon, name="input_norm")(x)
-        x = nn.Dense(cfg.hidden, kernel_init=_init, name="project")(x)
+        x = nn.Dense(cfg.hidden, name="project")(x)
         table = self.param("positions", _init, (self.length, cfg.hidden))
         x = nn.LayerNorm(epsilon=cfg.layer_norm_epsilon, name="norm")(x + table[: x.shape[1]])
         x = nn.Dropout(cfg.dropout)(x, deterministic)

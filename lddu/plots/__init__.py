@@ -1,1 +1,30 @@
-""""""
+"""Figures from plain NumPy arrays, of this model or of any other.
+
+Functions that draw one panel take an optional `ax` and return the Axes; those that draw a grid
+return a Figure. None touches pyplot: nothing has to be closed, nothing needs a display, and a
+notebook shows what a cell returns.
+"""
+
+try:
+    import matplotlib  # noqa: F401
+except ImportError as error:
+    raise ImportError(
+        "lddu.plots draws with matplotlib, which is not installed: pip install 'lddu[viz]'"
+    ) from error
+
+from lddu.plots.latent import latent_ellipses
+from lddu.plots.reliability import reliability_diagram
+from lddu.plots.selective import risk_coverage
+from lddu.plots.style import Figure, colors
+from lddu.plots.training import training_curves
+from lddu.plots.weights import modality_weights
+
+__all__ = [
+    "Figure",
+    "colors",
+    "latent_ellipses",
+    "modality_weights",
+    "reliability_diagram",
+    "risk_coverage",
+    "training_curves",
+]

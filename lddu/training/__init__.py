@@ -1,1 +1,1 @@
-""""""
+"""Training: optimiser, state, jitted step, loop, checkpoints."""

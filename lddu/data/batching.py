@@ -1,0 +1,196 @@
+"""In-memory padded data: building, checking, slicing and ordering a `Batch`.
+
+A data set is a `Batch` of NumPy arrays; a training step gathers its rows by index.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import jax
+import numpy as np
+
+from lddu.config import ModelConfig
+from lddu.structs import Batch, Modality
+
+
+def pad(
+    sequences: Sequence[np.ndarray | None], *, features: int, length: int | None = None
+) -> Modality:
+    """Pads sequences of differing length at their ends.
+
+    Args:
+      sequences: One (T_i, features) array per sample; None or zero rows where it is missing.
+      features: Width that every sequence must have.
+      length: Steps to pad to; None takes the longest. Longer sequences are an error, because a
+        silent cut would lose data.
+
+    Returns:
+      A `Modality` of float32 values (N, length, features) and its mask.
+
+    Raises:
+      ValueError: If a sequence has another width, is not 2-D, or is too long; says which.
+    """
+    arrays = [
+        np.zeros((0, features), np.float32) if s is None else np.asarray(s) for s in sequences
+    ]
+    for i, array in enumerate(arrays):
+        if array.ndim != 2 or array.shape[1] != features:
+            raise ValueError(f"sequence {i}: shape {array.shape}, expected (steps, {features})")
+    lengths = np.array([len(array) for array in arrays], np.int64)
+    longest = int(lengths.max(initial=0))
+    length = max(longest, 1) if length is None else length
+    if longest > length:
+        raise ValueError(
+            f"sequence {int(lengths.argmax())}: {longest} steps, more than length={length}; cut it "
+            "first or raise the length"
+        )
+    mask = np.arange(length) < lengths[:, None]
+    values = np.zeros((len(arrays), length, features), np.float32)
+    if longest:
+        values[mask] = np.concatenate(arrays).astype(np.float32)
+    return Modality(values, mask)
+
+
+def from_sequences(
+    sequences: Mapping[str, Sequence[np.ndarray | None]],
+    labels: np.ndarray | None = None,
+    *,
+    features: Mapping[str, int] | None = None,
+    lengths: Mapping[str, int] | None = None,
+) -> Batch:
+    """Builds a `Batch` from lists of arrays, one list per modality.
+
+    Args:
+      sequences: name -> one (T_i, D) array per sample, None where the sample lacks the modality.
+      labels: (N, C) in [0, 1], or None.
+      features: name -> width; needed only where every sequence of a modality is None.
+      lengths: name -> steps to pad to; the longest sequence where not given.
+
+    Raises:
+      ValueError: On differing numbers of samples or unfitting shapes; names the modality.
+    """
+    modalities, present = {}, {}
+    counts = {name: len(rows) for name, rows in sequences.items()}
+    if len(set(counts.values())) != 1:
+        raise ValueError(f"modalities differ in their number of samples: {counts}")
+    for name, rows in sequences.items():
+        widths = [np.shape(row)[-1] for row in rows if row is not None]
+        width = (features or {}).get(name, widths[0] if widths else None)
+        if width is None:
+            raise ValueError(f"modality {name!r} has no sequence at all; give features[{name!r}]")
+        try:
+            modalities[name] = pad(rows, features=width, length=(lengths or {}).get(name))
+        except ValueError as error:
+            raise ValueError(f"modality {name!r}: {error}") from None
+        present[name] = modalities[name].mask.any(1)
+    return Batch(modalities, present, None if labels is None else np.asarray(labels, np.float32))
+
+
+def check_batch(batch: Batch, config: ModelConfig, *, labelled: bool = False) -> None:
+    """Checks that a batch fits a model.
+
+    Args:
+      batch: NumPy or JAX arrays; rows with every modality missing are fine.
+      config: The model's configuration.
+      labelled: Whether labels are required.
+
+    Raises:
+      ValueError: If something does not fit; says which array, what it has and what is expected.
+    """
+    missing = [name for name in config.modality_names if name not in batch.modalities]
+    if missing:
+        raise ValueError(
+            f"batch lacks modalities {missing}; it has {sorted(batch.modalities)}. For samples "
+            "without a modality give its arrays with an all-False mask"
+        )
+    size = batch.size
+    if size == 0:
+        raise ValueError("batch has no rows")
+    for m in config.modalities:
+        _check_modality(batch, m.name, size, m.features, m.length)
+    if batch.labels is None:
+        if labelled:
+            raise ValueError("batch has no labels, and training and scoring need them")
+    else:
+        _check_labels(np.asarray(batch.labels), size, config.labels)
+    if batch.weight is not None:
+        weight = np.asarray(batch.weight)
+        if weight.shape != (size,) or not (np.isfinite(weight) & (weight >= 0)).all():
+            raise ValueError(f"weight: expected ({size},) finite non-negative, got {weight.shape}")
+
+
+def _check_modality(batch: Batch, name: str, size: int, features: int, length: int) -> None:
+    values, mask = (
+        np.asarray(batch.modalities[name].values),
+        np.asarray(batch.modalities[name].mask),
+    )
+    if values.ndim != 3 or values.shape[0] != size or values.shape[2] != features:
+        raise ValueError(
+            f"modality {name!r}: values have shape {values.shape}, expected ({size}, steps, "
+            f"{features})"
+        )
+    if values.shape[1] > length:
+        raise ValueError(
+            f"modality {name!r}: {values.shape[1]} steps, but the model was configured for at most "
+            f"{length}"
+        )
+    if mask.shape != values.shape[:2] or mask.dtype != bool:
+        raise ValueError(
+            f"modality {name!r}: mask is {mask.dtype} {mask.shape}, expected bool {values.shape[:2]}"
+        )
+    here = np.asarray(batch.present.get(name))
+    if here.shape != (size,) or here.dtype != bool:
+        raise ValueError(
+            f"present[{name!r}]: expected bool ({size},), got {here.dtype} {here.shape}"
+        )
+    bad = ~np.isfinite(values).all(-1) & mask & here[:, None]
+    if bad.any():
+        row, step = np.argwhere(bad)[0]
+        raise ValueError(
+            f"modality {name!r}: NaN or infinity at {int(bad.sum())} real steps, first in row {row}, "
+            f"step {step}; mask these steps or replace the values"
+        )
+
+
+def _check_labels(labels: np.ndarray, size: int, names: Sequence[str]) -> None:
+    if labels.shape != (size, len(names)):
+        raise ValueError(
+            f"labels have shape {labels.shape}, expected ({size}, {len(names)}) for {list(names)}"
+        )
+    if not np.isfinite(labels).all() or labels.min() < 0 or labels.max() > 1:
+        raise ValueError("labels must lie in [0, 1]: 0 and 1, or shares of votes; no NaN")
+
+
+def take(batch: Batch, rows: np.ndarray | jax.Array) -> Batch:
+    """The rows of a batch at integer or boolean positions `rows`, in that order."""
+    return jax.tree.map(lambda x: x[rows], batch)
+
+
+def concatenate(batches: Sequence[Batch]) -> Batch:
+    """Joins batches of one structure and one padded length along their rows."""
+    return jax.tree.map(lambda *x: np.concatenate(x), *batches)
+
+
+def order(key: jax.Array, rows: int, batch_size: int) -> tuple[np.ndarray, np.ndarray]:
+    """A shuffled pass over the data in batches of one size.
+
+    Args:
+      key: PRNG key of the epoch.
+      rows: N.
+      batch_size: Rows per batch.
+
+    Returns:
+      Row indices (steps, batch_size) and weights of the same shape: the last batch is filled up
+      with rows of weight 0, so that every example counts exactly once.
+    """
+    permuted = np.asarray(jax.random.permutation(key, rows))
+    return batches(permuted, batch_size)
+
+
+def batches(indices: np.ndarray, batch_size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Cuts indices into equal batches; the last is filled with its first index, at weight 0."""
+    steps = -(-len(indices) // batch_size)
+    filler = np.full(steps * batch_size - len(indices), indices[0], indices.dtype)
+    weight = np.ones(steps * batch_size, np.float32)
+    weight[len(indices) :] = 0.0
+    shape = (steps, batch_size)
+    return np.concatenate([indices, filler]).reshape(shape), weight.reshape(shape)

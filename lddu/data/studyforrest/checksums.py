@@ -1,0 +1,37 @@
+"""SHA-256 of each raw file, by its path below the data folder, at the pinned commits."""
+
+# ruff: noqa: E501
+
+SHA256 = {
+    "emotions/ao1o01.csv": "ccf29e6baa59fd977f7b4b8121fb9c3a824ee00a0bb2cbdabe020ddb90f4d95f",
+    "emotions/ao1o02.csv": "df852396729adf9d7d49f760d1589f4958dd4c1a0cdaf4ad4856529a7e379e74",
+    "emotions/ao1o03.csv": "a638352384597588b987469817656562b2672492897979af3088265523bbbaaa",
+    "emotions/av1o01.csv": "e496a5ed1e0a0941d285ca402eeef25cbe449c1eae3aff64f1a0b699a3b3e486",
+    "emotions/av1o02.csv": "d118802a0a32e8cb10b7a019d1ceb10613d4b7d06cd10d6ae7382a6150a8d7dd",
+    "emotions/av1o03.csv": "6c7a502594485bb135f5a819cdac1766a70a29e84e7e3b93a9dda680cb426800",
+    "emotions/av1o04.csv": "14c5ca803b029e58b7f71f32bc6eac4a2ab29cde280bf677c19f5110a703976b",
+    "emotions/av1o05.csv": "973eef87da622b44baea2425faf595214129521226ca7b810ec8c4a900587f2b",
+    "emotions/av1o06.csv": "bbfb0c1c55d797ed374c9642302bbfe32ba212149cd54df6852f644627cbd6cf",
+    "emotions/av1o07.csv": "d34aadbb4673b7c977f6fa406d3b66a39aa8509fcac7afa8869c69fa5d68ffb7",
+    "emotions/av1o08.csv": "7e8090ba74ace80fbd2d43c6f29c3936a216766fcaf94e2169b75ea6e398948d",
+    "emotions/av1o09.csv": "cf76fa320f16db4f9549226da5adbfd019032d52c15f38513f697a791b4a6b00",
+    "segments/avmovie/conf_audio_run-1_events.tsv": "2d214218b734c1ef2fc0da77f64ea1507be495e7c3f10558046b37cbb7ff8b05",
+    "segments/avmovie/conf_audio_run-2_events.tsv": "3b0c42fed8d3b23cec3e63a8d9016d32e0891bbecf31cdc69b0f6c53b6c0f96a",
+    "segments/avmovie/conf_audio_run-3_events.tsv": "9256a3abb6bb1231649fbe9f704d3efb5c8aef4e579da319cc4dbe60f959cb66",
+    "segments/avmovie/conf_audio_run-4_events.tsv": "bc9b0a017742390309d49de871a8d190d9f9f2501c95033d51acc2431db40199",
+    "segments/avmovie/conf_audio_run-5_events.tsv": "0919a12bd94e1260a893f980b81a04d20553b4a3e38a43fcc73e9f86799aba29",
+    "segments/avmovie/conf_audio_run-6_events.tsv": "f4d2b4998ba661379b908f4effd67a9197498393b06890b566331c325ca82bce",
+    "segments/avmovie/conf_audio_run-7_events.tsv": "3be5a5a351357e88e5b1e1dfe91c3d892935cc2d475e0faf72566d6558fee0b8",
+    "segments/avmovie/conf_audio_run-8_events.tsv": "b5cf612b5a53edf4ed22855d3c8fd31696c3f0868517129d335aa1d7ec2f6883",
+    "segments/avmovie/conf_visual_run-1_events.tsv": "d3d9df7b2896cf3b4a81c0eb2b119cf269a34bb13d94108a1c63447bb8bdd5d6",
+    "segments/avmovie/conf_visual_run-2_events.tsv": "3aa855d912c0af53177448b70c9f68436052c93a84ffb393cbfb9090451e4b9e",
+    "segments/avmovie/conf_visual_run-3_events.tsv": "cc59193703db18edff3d299ebdf6f481cfc5a05cf4d70651110279b8d4867fc3",
+    "segments/avmovie/conf_visual_run-4_events.tsv": "5bf2a5758401593563145fc7e17a57c327df30abb0ab93536130e87434604d69",
+    "segments/avmovie/conf_visual_run-5_events.tsv": "fc9f1cc22b3e21d4f2df74a89888549aabce1558633a54ff2a4125cf2664d051",
+    "segments/avmovie/conf_visual_run-6_events.tsv": "ddeba9d99efdfdc201c0844b41208b335a51412dce0cff5b3cd533e20c7efb14",
+    "segments/avmovie/conf_visual_run-7_events.tsv": "4e2c5b01eaadb7c7d0e3599d5369b17487e139acb67f5905cac35f30ea404f75",
+    "segments/avmovie/conf_visual_run-8_events.tsv": "18ed705300261a4cd0a364ad286b785304cfd676f94685166c7f73b6be7d3c7d",
+    "speech/english_dialog.csv": "1c98ce07969de2651ac86a2c02d462a065cf0373d5614d008101a58b0483143b",
+    "structure/scenes.csv": "8224fd2289fea8373bd0648690418debac7eb60d41770a624c63a27d4ba8b111",
+    "structure/shots.csv": "c6604c88b3da182f82dc878d83f81d1923ff1ce2de3ef89a9beccf869c2e7d5b",
+}

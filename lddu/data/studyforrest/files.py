@@ -1,0 +1,146 @@
+"""Where the raw studyforrest files lie: a local copy, or a download of the pinned upstream commits.
+
+Emotion annotations: Labs et al., 2015, https://doi.org/10.12688/f1000research.6230.1. The files are
+in the public domain (CC0 / PDDL); they are fetched, never shipped.
+"""
+
+import hashlib
+import http.client
+import os
+import tempfile
+import urllib.request
+from pathlib import Path
+
+from tqdm import tqdm
+
+from lddu.data.studyforrest.checksums import SHA256
+
+UPSTREAM = "https://raw.githubusercontent.com/psychoinformatics-de"
+# Folder of ours -> (repository, commit, folder in it).
+_PAPER = ("studyforrest-paper-emotionannotation", "fb51348a8e12e5680da5053b1b42f02f3cd56178")
+_ANNOTATIONS = ("studyforrest-data-annotations", "155097f944f9dc5a8790dd9148016508ab8b18ad")
+_SOURCES = {
+    "emotions": (*_PAPER, "data/raw"),
+    "segments/avmovie": (*_ANNOTATIONS, "segments/avmovie"),
+    "speech": (*_ANNOTATIONS, "old/speech"),
+    "structure": (*_ANNOTATIONS, "old/structure"),
+}
+_TIMEOUT = 60  # seconds without an answer
+
+
+def locate(path: str | Path | None = None) -> Path:
+    """The folder with the raw files, each checked against its SHA-256.
+
+    Args:
+      path: The folder, or one that holds it as `studyforrest/`. None takes the environment variable
+        `LDDU_DATA` (same two readings); without that, the user's cache, where what is not there
+        yet is downloaded.
+
+    Returns:
+      The folder with `emotions/`, `segments/`, `speech/` and `structure/`.
+
+    Raises:
+      FileNotFoundError: If a local copy lacks a file, naming it.
+      ValueError: If a file's checksum is wrong, naming it.
+      ConnectionError: If a download is needed and fails, naming the address.
+    """
+    path = path or os.environ.get("LDDU_DATA")
+    if not path:
+        return download()
+    root = Path(path).expanduser()
+    if (root / "studyforrest").is_dir():
+        root = root / "studyforrest"
+    for name, expected in SHA256.items():
+        if not (root / name).is_file():
+            raise FileNotFoundError(
+                f"studyforrest: there is no {name} in {root}; complete the copy with "
+                f"lddu.data.studyforrest.download({str(root)!r})"
+            )
+        found = _sha256((root / name).read_bytes())
+        if found != expected:
+            raise ValueError(
+                f"studyforrest: {root / name} has SHA-256 {found}, expected {expected}; it is "
+                "damaged, or another version of the file"
+            )
+    return root
+
+
+def cache_folder() -> Path:
+    """Where `download` puts the files when not told: `$XDG_CACHE_HOME/lddu/studyforrest`."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "lddu" / "studyforrest"
+
+
+def upstream_url(name: str, base_url: str = UPSTREAM) -> str:
+    """The address of a raw file, by its path below the data folder."""
+    folder, _, file = name.rpartition("/")
+    return "/".join((base_url.rstrip("/"), *_SOURCES[folder], file))
+
+
+def download(
+    folder: str | Path | None = None, base_url: str = UPSTREAM, progress: bool = True
+) -> Path:
+    """Fetches the raw files (20 MB) that are missing or damaged in a folder.
+
+    A file appears under its name only when it is complete and its checksum is right, so that an
+    interrupted download is resumed by calling again.
+
+    Args:
+      folder: Destination; None takes `cache_folder()`.
+      base_url: Address of the GitHub organisation's raw files, or of a mirror with the same paths.
+      progress: Whether to show a progress bar when something is to be fetched.
+
+    Returns:
+      The folder.
+
+    Raises:
+      ConnectionError: If a file cannot be fetched, naming its address.
+      ValueError: If what was fetched has the wrong checksum, naming its address.
+    """
+    root = Path(folder).expanduser() if folder is not None else cache_folder()
+    missing = [name for name, sha in SHA256.items() if not _is_good(root / name, sha)]
+    bar = tqdm(missing, "studyforrest", unit="file", disable=not (progress and missing))
+    for name in bar:
+        url = upstream_url(name, base_url)
+        _write(root / name, _fetch(url, SHA256[name]))
+    return root
+
+
+def _fetch(url: str, sha256: str) -> bytes:
+    """What lies at an address, its checksum verified."""
+    try:
+        with urllib.request.urlopen(url, timeout=_TIMEOUT) as response:
+            content = response.read()
+    # IncompleteRead, a connection cut half-way, is an HTTPException and not an OSError.
+    except (OSError, http.client.HTTPException) as error:
+        raise ConnectionError(
+            f"studyforrest: cannot fetch {url}: {error}. Without a network, copy the files from "
+            "another machine and set LDDU_DATA to their folder"
+        ) from error
+    found = _sha256(content)
+    if found != sha256:
+        raise ValueError(
+            f"studyforrest: {url} has SHA-256 {found}, expected {sha256}; it was not kept"
+        )
+    return content
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Writes a file so that nobody ever sees half of it, even with several processes at work."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
+def _is_good(path: Path, sha256: str) -> bool:
+    return path.is_file() and _sha256(path.read_bytes()) == sha256
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

@@ -1,0 +1,81 @@
+"""Reading the delimited text files, with errors that name the file, the line and the column."""
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+
+def read(path: Path, columns: Sequence[str], delimiter: str = ",") -> dict[str, list[str]]:
+    """The named columns of a file with a header line.
+
+    Args:
+      path: The file.
+      columns: Names of the columns wanted.
+      delimiter: What separates fields.
+
+    Returns:
+      Column name -> its fields, in file order.
+
+    Raises:
+      ValueError: If the file is empty, lacks a column, or a line has another number of fields than
+        the header (a file cut short, say).
+    """
+    with path.open(encoding="utf-8", newline="") as file:
+        # strict, so that a quotation left open at the end of a cut file is an error.
+        reader = csv.reader(file, delimiter=delimiter, strict=True)
+        try:
+            header = next(reader, None)
+            if header is None:
+                raise ValueError(f"{path} is empty")
+            for name in columns:
+                if name not in header:
+                    raise ValueError(f"{path}, line 1: no column {name!r} among {header}")
+            rows = []
+            for row in reader:
+                if len(row) != len(header):
+                    raise ValueError(
+                        f"{path}, line {reader.line_num}: {len(row)} fields, but the header has "
+                        f"{len(header)}"
+                    )
+                rows.append(row)
+        except csv.Error as error:
+            raise ValueError(f"{path}, line {reader.line_num}: {error}") from error
+    if not rows:
+        raise ValueError(f"{path}: nothing below the header")
+    fields = list(zip(*rows, strict=True))
+    return {name: list(fields[header.index(name)]) for name in columns}
+
+
+def numbers(path: Path, table: dict[str, list[str]], column: str) -> np.ndarray:
+    """A column as finite float64 numbers.
+
+    Raises:
+      ValueError: If a field is not a finite number, naming file, line and column.
+    """
+    try:
+        values = np.asarray(table[column]).astype(np.float64)
+        if np.isfinite(values).all():
+            return values
+    except ValueError:
+        pass
+    for row, field in enumerate(table[column]):
+        if not _is_finite(field):
+            raise fault(path, row, column, f"{field!r} is not a finite number")
+    raise AssertionError("unreachable: NumPy and float() disagree on what a number is")
+
+
+def _is_finite(field: str) -> bool:
+    try:
+        return bool(np.isfinite(float(field)))
+    except ValueError:
+        return False
+
+
+def fault(path: Path, row: int, column: str, what: str) -> ValueError:
+    """An error about one field; `row` counts from 0 below the header.
+
+    No field of these files spans lines, so that a row's line is its number plus 2.
+    """
+    return ValueError(f"{path}, line {row + 2}, column {column!r}: {what}")

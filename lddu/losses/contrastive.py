@@ -1,0 +1,169 @@
+"""Contrastive disentanglement of latent Gaussians, with a memory bank of past features."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from lddu.config import Similarity
+from lddu.gaussian import Gaussian
+
+_EMPTY = -1
+
+
+class Bank(NamedTuple):
+    """A ring buffer of detached features.
+
+    Attributes:
+      features: (N, F) embeddings, as `embed` makes them.
+      classes: (N,) int class ids; -1 where the slot is still empty.
+      cursor: () int, the slot that is written next.
+    """
+
+    features: Array
+    classes: Array
+    cursor: Array
+
+
+def empty_bank(size: int, width: int) -> Bank:
+    """A bank of `size` empty slots for features of `width`."""
+    return Bank(
+        jnp.zeros((size, width), jnp.float32),
+        jnp.full((size,), _EMPTY, jnp.int32),
+        jnp.zeros((), jnp.int32),
+    )
+
+
+def enqueue(bank: Bank, features: Array, classes: Array) -> Bank:
+    """Writes features over the oldest entries; no gradient passes through the bank.
+
+    Args:
+      bank: The bank, N slots.
+      features: (n, F). If n exceeds N, the last N are kept.
+      classes: (n,) int; -1 marks entries that later contrasts must ignore.
+
+    Returns:
+      The new bank.
+    """
+    size = bank.classes.shape[0]
+    features = jax.lax.stop_gradient(features)[-size:]
+    slots = (bank.cursor + jnp.arange(features.shape[0])) % max(size, 1)
+    return Bank(
+        bank.features.at[slots].set(features.astype(bank.features.dtype)),
+        bank.classes.at[slots].set(classes[-size:]),
+        (bank.cursor + features.shape[0]) % max(size, 1),
+    )
+
+
+def embed(q: Gaussian, similarity: Similarity) -> Array:
+    """The feature vector that stands for a Gaussian in a contrast.
+
+    Args:
+      q: Gaussian of shape (..., Z).
+      similarity: "cosine": unit mean and unit deviation, concatenated and scaled to norm 1 (LDDU
+        equation 9). "bhattacharyya": mean and variance as they are.
+
+    Returns:
+      (..., 2 Z).
+    """
+    if similarity == "bhattacharyya":
+        return jnp.concatenate([q.mean, q.var], -1)
+    unit = [_unit(q.mean), _unit(jnp.sqrt(q.var))]
+    return jnp.concatenate(unit, -1) * (0.5**0.5)
+
+
+def compare(a: Array, b: Array, similarity: Similarity) -> Array:
+    """Pairwise similarity in [-1, 1] of embeddings.
+
+    Args:
+      a: (n, 2 Z).
+      b: (m, 2 Z).
+      similarity: As in `embed`. "bhattacharyya" is the coefficient per latent dimension (the Z-th
+        root of the overlap of the Gaussians), computed in blocks of rows to bound memory.
+
+    Returns:
+      (n, m).
+    """
+    if similarity == "cosine":
+        return a @ b.T
+    z = a.shape[-1] // 2
+
+    def against_all(row: Array) -> Array:
+        # Empty bank slots have variance 0; the floor keeps them finite until they are masked.
+        var, others = row[z:], jnp.maximum(b[:, z:], 1e-12)
+        middle = 0.5 * (var + others)
+        gap = jnp.square(row[:z] - b[:, :z]) / middle
+        distance = 0.125 * gap + 0.5 * (jnp.log(middle) - 0.5 * (jnp.log(var) + jnp.log(others)))
+        return jnp.exp(-distance.mean(-1))
+
+    return jax.lax.map(jax.checkpoint(against_all), a, batch_size=64)
+
+
+def supervised_contrastive(
+    features: Array,
+    classes: Array,
+    bank: Bank,
+    *,
+    temperature: float = 0.07,
+    similarity: Similarity = "cosine",
+) -> Array:
+    """Supervised contrastive loss of each batch entry against the batch and the bank.
+
+    For anchor i with positives P(i), the entries of its class other than itself:
+    -1/|P(i)| sum_p log( exp(s_ip / t) / sum_{j != i} exp(s_ij / t) ).
+
+    Args:
+      features: (n, F) embeddings of the batch.
+      classes: (n,) int class ids; -1 for entries to ignore.
+      bank: Past features; empty slots are ignored.
+      temperature: t.
+      similarity: As in `embed`.
+
+    Returns:
+      (n,) losses, 0 for ignored entries and for anchors without a positive. Reduce with
+      `sum / count(nonzero)` or as you like.
+
+    References:
+      Khosla et al., "Supervised Contrastive Learning", NeurIPS 2020, L_out.
+    """
+    keys = jnp.concatenate([features, jax.lax.stop_gradient(bank.features)])
+    key_classes = jnp.concatenate([classes, bank.classes])
+    n = features.shape[0]
+    logits = compare(features, keys, similarity) / temperature
+    itself = jnp.arange(keys.shape[0])[None, :] == jnp.arange(n)[:, None]
+    valid = (key_classes != _EMPTY)[None, :] & ~itself
+    positive = valid & (key_classes[None, :] == classes[:, None]) & (classes != _EMPTY)[:, None]
+    count = positive.sum(1)
+    log_total = jax.nn.logsumexp(logits, axis=1, where=valid)
+    mean_positive = jnp.where(positive, logits, 0.0).sum(1) / jnp.maximum(count, 1)
+    # logsumexp over nothing is -inf: select before subtracting.
+    log_total = jnp.where(count > 0, log_total, 0.0)
+    return jnp.where(count > 0, log_total - mean_positive, 0.0)
+
+
+def label_state_classes(
+    labels: Array, modalities: int, where: Array, *, cross_modal: bool
+) -> Array:
+    """Class ids of (sample, label, modality) entries: which label, present or absent.
+
+    Args:
+      labels: (B, C) targets in [0, 1]; at 1/2 and above a label counts as present.
+      modalities: M.
+      where: (B, M) bool, entries that exist.
+      cross_modal: Whether modalities share classes, so that positives cross modalities.
+
+    Returns:
+      (B, C, M) int ids, -1 where an entry does not exist.
+    """
+    num_labels = labels.shape[1]
+    state = (labels < 0.5).astype(jnp.int32)
+    ids = (jnp.arange(num_labels) + num_labels * state)[:, :, None]
+    if not cross_modal:
+        ids = ids + 2 * num_labels * jnp.arange(modalities)
+    return jnp.where(where[:, None, :], ids, _EMPTY)
+
+
+def _unit(x: Array) -> Array:
+    # An epsilon inside the root: the gradient of a norm at zero is infinite otherwise.
+    return x * jax.lax.rsqrt(jnp.square(x).sum(-1, keepdims=True) + 1e-12)

@@ -1,0 +1,37 @@
+"""Calibration of the variance: large spread where the error is large."""
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+
+def spread_calibration(spread: Array, error: Array, where: Array | None = None) -> Array:
+    """Symmetric KL between two softmaxes over the batch: of the spread and of the error.
+
+    Both softmaxes run over the same axis, the batch, so that the loss compares samples with each
+    other within a label. No gradient flows into the error.
+
+    Args:
+      spread: (B, C) predicted spread, for example a standard deviation.
+      error: (B, C) absolute error of the prediction.
+      where: (B,) or (B, C) bool, rows that count; None for all.
+
+    Returns:
+      (C,) losses in nats, non-negative, 0 where spread and error differ by a constant.
+
+    References:
+      Tellamekala et al., "COLD Fusion", arXiv:2206.05833, section 3.3.
+    """
+    if where is None:
+        where = jnp.ones(spread.shape, bool)
+    where = jnp.broadcast_to(where if where.ndim == 2 else where[:, None], spread.shape)
+    log_p = _masked_log_softmax(spread, where)
+    log_q = _masked_log_softmax(jax.lax.stop_gradient(error), where)
+    # KL(p || q) + KL(q || p) in one product.
+    terms = (jnp.exp(log_p) - jnp.exp(log_q)) * (log_p - log_q)
+    return jnp.where(where, terms, 0.0).sum(0)
+
+
+def _masked_log_softmax(x: Array, where: Array) -> Array:
+    x = jnp.where(where, x, jnp.finfo(x.dtype).min)
+    return jnp.where(where, jax.nn.log_softmax(x, axis=0), 0.0)

@@ -1,0 +1,100 @@
+"""Input checks shared by metrics and calibrators: every message names the argument and the cure."""
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+
+def same_shape(ndim: int = 2, **arrays: ArrayLike) -> None:
+    """Requires non-empty arrays of one shape. Looks at shapes only, so it works under `jax.jit`.
+
+    Args:
+      ndim: Number of axes: 2 for (samples, labels), 1 for (entries,).
+      **arrays: The arguments under their names.
+
+    Raises:
+      ValueError: If an array has another number of axes, no entries, or a shape of its own.
+    """
+    wanted = "(samples, labels)" if ndim == 2 else "(entries,)"
+    hint = "; for one label pass a single column, x[:, None]" if ndim == 2 else "; use x.ravel()"
+    shapes = {name: np.shape(values) for name, values in arrays.items()}
+    for name, shape in shapes.items():
+        if len(shape) != ndim:
+            raise ValueError(f"{name} has shape {shape}, must be {wanted}{hint}")
+        if 0 in shape:
+            raise ValueError(f"{name} has shape {shape}: empty; give at least one entry per axis")
+    if len(set(shapes.values())) > 1:
+        listed = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
+        raise ValueError(f"shapes differ: {listed}; pass one row per sample, in the same order")
+
+
+def finite(name: str, values: ArrayLike) -> np.ndarray:
+    """The values as float64.
+
+    Raises:
+      ValueError: If any is NaN or infinite.
+    """
+    values = np.asarray(values, np.float64)
+    bad = np.count_nonzero(~np.isfinite(values))
+    if bad:
+        raise ValueError(
+            f"{name} {values.shape} holds {bad} NaN or infinite values; drop or fill them first"
+        )
+    return values
+
+
+def unit_interval(name: str, values: ArrayLike) -> np.ndarray:
+    """The values as float64.
+
+    Raises:
+      ValueError: If any is NaN, infinite or outside [0, 1].
+    """
+    values = finite(name, values)
+    low, high = values.min(), values.max()
+    if low < 0 or high > 1:
+        raise ValueError(
+            f"{name} {values.shape} must lie in [0, 1] but ranges over [{low:.4g}, {high:.4g}]; "
+            "turn logits into probabilities with a sigmoid first"
+        )
+    return values
+
+
+def binary(name: str, values: ArrayLike) -> np.ndarray:
+    """The values as bool.
+
+    Raises:
+      ValueError: If any is neither 0 nor 1.
+    """
+    values = finite(name, values)
+    soft = (values != 0) & (values != 1)
+    if soft.any():
+        cure = "lddu.metrics.threshold" if name == "decisions" else f"{name} >= 0.5"
+        raise ValueError(
+            f"{name} {values.shape} must be 0 or 1 but holds {values[soft][0]:.4g}; "
+            f"binarise first, for instance with {cure}"
+        )
+    return values.astype(bool)
+
+
+def probs_and_labels(
+    probs: ArrayLike, labels: ArrayLike, soft: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
+    """Checked (N, C) probabilities and labels: float64 labels if `soft`, else bool."""
+    same_shape(probs=probs, labels=labels)
+    check = unit_interval if soft else binary
+    return unit_interval("probs", probs), check("labels", labels)
+
+
+def decisions_and_labels(decisions: ArrayLike, labels: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    """Checked (N, C) bool decisions and labels."""
+    same_shape(decisions=decisions, labels=labels)
+    return binary("decisions", decisions), binary("labels", labels)
+
+
+def choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+    """Requires one of the named options.
+
+    Raises:
+      ValueError: If `value` is none of `choices`.
+    """
+    if value not in choices:
+        raise ValueError(f"{name}={value!r}; choose one of {', '.join(map(repr, choices))}")

@@ -1,0 +1,34 @@
+"""From label features to latent Gaussians."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from lddu.gaussian import Gaussian
+
+
+class LatentGaussian(nn.Module):
+    """An MLP with a mean head and a variance head, shared over labels.
+
+    The variance is softplus plus a floor, so that precision stays bounded and never turns negative.
+
+    References:
+      Huang et al., arXiv:2502.13954, section 3.4 (there: the log-variance, unbounded).
+    """
+
+    hidden: tuple[int, ...]
+    latent: int
+    variance_floor: float
+    initial_variance: float
+
+    @nn.compact
+    def __call__(self, x: Array) -> Gaussian:
+        """Maps (..., D) features to a Gaussian with (..., latent) mean and variance."""
+        for i, width in enumerate(self.hidden):
+            x = nn.relu(nn.Dense(width, name=f"hidden_{i}")(x))
+        mean = nn.Dense(self.latent, name="mean")(x)
+        # The inverse of softplus, so that training starts at `initial_variance`.
+        start = jnp.log(jnp.expm1(self.initial_variance - self.variance_floor))
+        raw = nn.Dense(self.latent, bias_init=nn.initializers.constant(start), name="variance")(x)
+        return Gaussian(mean, jax.nn.softplus(raw) + self.variance_floor)

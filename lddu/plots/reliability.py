@@ -1,0 +1,135 @@
+"""Reliability diagrams: do events predicted at 30 % happen 30 % of the time?"""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import EngFormatter
+from numpy.typing import ArrayLike
+
+from lddu import metrics
+from lddu.plots import style
+
+_Z = 1.959964  # 97.5 % quantile of the standard normal
+
+
+def reliability_diagram(
+    probs: ArrayLike, labels: ArrayLike, names: Sequence[str], bins: int = 15
+) -> style.Figure:
+    """One panel per label: observed frequency against mean probability, and counts beneath.
+
+    Vertical bars are Wilson's 95 % intervals; bins without predictions are hatched, for there the
+    diagram says nothing. Counts are on a logarithmic axis, since rare labels crowd the first bin.
+
+    Args:
+      probs: (N, C) predicted probabilities.
+      labels: (N, C) targets in [0, 1]; a label that is always or never present is fine.
+      names: C label names.
+      bins: Number of bins of equal width.
+
+    Returns:
+      The figure, with axes [diagram, counts] for each label in turn.
+
+    Raises:
+      ValueError: If shapes and names do not agree.
+    """
+    probs, labels = np.asarray(probs, float), np.asarray(labels, float)
+    if probs.ndim != 2 or probs.shape != labels.shape or probs.shape[1] != len(names):
+        raise ValueError(
+            f"probs {probs.shape} and labels {labels.shape} must be (N, C) both, with C="
+            f"{len(names)} names"
+        )
+    found = metrics.reliability(probs, labels, bins, per_label=True)
+    errors = metrics.ece(probs, labels, bins, average="none")
+    columns = min(len(names), 4)
+    rows = math.ceil(len(names) / columns)
+    figure = style.new_figure(max(2.6 * columns, 3.2), 3.6 * rows)
+    figure.get_layout_engine().set(h_pad=0.07)  # keeps a title off the ticks above it
+    grid = figure.add_gridspec(2 * rows, columns, height_ratios=[3.2, 1] * rows)
+    for c, name in enumerate(names):
+        row, column = divmod(c, columns)
+        diagram = figure.add_subplot(grid[2 * row, column])
+        counts = figure.add_subplot(grid[2 * row + 1, column], sharex=diagram)
+        own = metrics.Reliability(found.edges, *(field[c] for field in found[1:]))
+        _panel(diagram, counts, own, most=int(found.counts.max()))
+        diagram.set_title(f"{style.escape(name)}\nECE {errors[c]:.3f} · {_support(labels[:, c])}")
+        if column == 0:
+            diagram.set_ylabel("observed frequency")
+            counts.set_ylabel("count")
+        if c + columns >= len(names):  # nothing below
+            counts.set_xlabel("predicted probability")
+        style.tidy(diagram)
+        style.tidy(counts, grid="y")
+    return figure
+
+
+def wilson_interval(
+    observed: ArrayLike, counts: ArrayLike, z: float = _Z
+) -> tuple[np.ndarray, np.ndarray]:
+    """Wilson's interval for a proportion, which stays in [0, 1] and works at 0 and 1.
+
+    Args:
+      observed: (...,) proportions.
+      counts: (...,) trials; 0 gives the interval [0, 1], NaN or not the proportion.
+      z: Normal quantile; the default gives 95 %.
+
+    Returns:
+      Lower and upper ends, each (...,).
+
+    References:
+      Wilson, "Probable Inference, the Law of Succession, and Statistical Inference", JASA 1927.
+    """
+    observed, counts = np.asarray(observed, float), np.asarray(counts, float)
+    trials = np.maximum(counts, 1.0)
+    p = np.where(counts > 0, observed, 0.5)
+    center = (p + z**2 / (2 * trials)) / (1 + z**2 / trials)
+    half = z / (1 + z**2 / trials) * np.sqrt(p * (1 - p) / trials + z**2 / (4 * trials**2))
+    low, high = np.maximum(center - half, 0.0), np.minimum(center + half, 1.0)
+    return np.where(counts > 0, low, 0.0), np.where(counts > 0, high, 1.0)
+
+
+def _panel(diagram: Axes, counts: Axes, found: metrics.Reliability, most: int) -> None:
+    edges, number = found.edges, found.counts
+    full = number > 0
+    for ax in (diagram, counts):
+        for left, right in zip(edges[:-1][~full], edges[1:][~full], strict=True):
+            ax.axvspan(left, right, zorder=0, **style.EMPTY)
+    diagram.plot([0, 1], [0, 1], color=style.MUTED, linewidth=1.0, linestyle="--", zorder=1)
+    observed, mean = found.observed[full], found.mean_prob[full]
+    low, high = wilson_interval(observed, number[full])
+    diagram.errorbar(
+        mean,
+        observed,
+        # Rounding may put an end of the interval beyond the point by 1e-17.
+        yerr=np.maximum([observed - low, high - observed], 0.0),
+        fmt="o",
+        color=style.PALETTE[0],
+        markersize=4,
+        elinewidth=1.2,
+        zorder=3,
+    )
+    diagram.set(xlim=(0, 1), ylim=(-0.03, 1.03))
+    diagram.tick_params(labelbottom=False)
+    counts.bar(
+        edges[:-1][full],
+        number[full],
+        np.diff(edges)[full],
+        align="edge",
+        color=style.PALETTE[0],
+        edgecolor="white",
+        linewidth=0.5,
+    )
+    counts.set_yscale("log")
+    counts.set_ylim(0.5, max(10, 1.6 * most))  # a bin of one sample still shows
+    counts.minorticks_off()
+    counts.yaxis.set_major_formatter(EngFormatter(sep=""))  # 1, 10, 100, 1k
+
+
+def _support(labels: np.ndarray) -> str:
+    positives = labels.sum()
+    if positives == 0:
+        return "never present"
+    if positives == len(labels):
+        return "always present"
+    return f"{positives:.4g} of {len(labels)} present"

@@ -1,0 +1,105 @@
+"""The jitted training step and the jitted evaluation."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from lddu.config import Config
+from lddu.data.batching import batches, take
+from lddu.losses.objective import objective
+from lddu.model import LDDU
+from lddu.structs import Batch
+from lddu.training.state import TrainState
+
+StepFn = Callable[
+    [TrainState, Batch, jax.Array, jax.Array, jax.Array], tuple[TrainState, dict[str, jax.Array]]
+]
+
+
+def make_step(config: Config, optimizer: optax.GradientTransformation) -> StepFn:
+    """Compiles one optimisation step.
+
+    Args:
+      config: The run's configuration.
+      optimizer: From `build_optimizer`.
+
+    Returns:
+      step(state, data, rows, weight, key) -> (state, measurements). `data` is the whole training
+      set, resident on the device; `rows` (B,) selects from it, `weight` (B,) is 0 for filler rows.
+      `key` is the run's key; the step folds its own number in. `state` is donated.
+    """
+    model = LDDU(config.model)
+
+    def loss_fn(params, batch, bank, rngs):
+        prediction = model.apply({"params": params}, batch, deterministic=False, rngs=rngs)
+        loss, terms, bank = objective(prediction, batch, bank, config.model, config.loss)
+        return loss, (terms, bank)
+
+    def step(state, data, rows, weight, key):
+        key = jax.random.fold_in(key, state.step)
+        dropout, sample, noise, hide = jax.random.split(key, 4)
+        batch = take(data, rows)
+        weight = weight if batch.weight is None else weight * batch.weight
+        batch = batch.replace(weight=weight)
+        batch = augment(noise, hide, batch, config)
+        grads, (terms, bank) = jax.grad(loss_fn, has_aux=True)(
+            state.params, batch, state.bank, {"dropout": dropout, "sample": sample}
+        )
+        updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
+        params = optax.apply_updates(state.params, updates)
+        average = state.average
+        if average is not None:
+            # Shorter memory at first, so that the initial weights are soon forgotten.
+            decay = jnp.minimum(config.train.average, (1.0 + state.step) / (10.0 + state.step))
+            average = optax.incremental_update(params, average, 1.0 - decay)
+        measured = {**terms, "grad_norm": optax.global_norm(grads), "rows": (weight > 0).sum()}
+        return TrainState(state.step + 1, params, average, opt_state, bank), measured
+
+    return jax.jit(step, donate_argnums=0)
+
+
+def augment(noise_key: jax.Array, hide_key: jax.Array, batch: Batch, config: Config) -> Batch:
+    """Feature noise and modality dropout, as `config.train` says.
+
+    A sample keeps at least one of the modalities it had.
+    """
+    names = config.model.modality_names
+    std, rate = config.train.feature_noise, config.train.modality_dropout
+    if std:
+        modalities = dict(batch.modalities)
+        for name, key in zip(names, jax.random.split(noise_key, len(names)), strict=True):
+            values = modalities[name].values
+            noise = std * jax.random.normal(key, values.shape, values.dtype)
+            modalities[name] = modalities[name].replace(values=values + noise)
+        batch = batch.replace(modalities=modalities)
+    if rate:
+        had = batch.observed(names)
+        draw = jax.random.uniform(hide_key, had.shape)
+        # The modality with the largest draw stays, whatever the rate.
+        spared = jax.nn.one_hot(jnp.argmax(jnp.where(had, draw, -1.0), -1), len(names), dtype=bool)
+        kept = had & ((draw >= rate) | spared)
+        batch = batch.replace(present={name: kept[:, m] for m, name in enumerate(names)})
+    return batch
+
+
+def make_evaluate(config: Config, batch_size: int) -> Callable[[dict, Batch], np.ndarray]:
+    """Compiles probabilities for a whole set, in batches of one size.
+
+    Returns:
+      evaluate(params, data) -> (N, C) NumPy probabilities.
+    """
+    model = LDDU(config.model)
+
+    @jax.jit
+    def probs(params, data, rows):
+        return model.apply({"params": params}, take(data, rows)).probs
+
+    def evaluate(params, data):
+        rows, weight = batches(np.arange(data.size), batch_size)
+        out = [probs(params, data, r) for r in rows]
+        return np.concatenate(jax.device_get(out))[weight.reshape(-1) > 0]
+
+    return evaluate

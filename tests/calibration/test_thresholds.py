@@ -1,0 +1,112 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from sklearn.metrics import f1_score
+
+from lddu import metrics
+from lddu.calibration import thresholds
+
+
+@st.composite
+def cases(draw):
+    """Probabilities with ties and with 0, 1 and neighbouring floats."""
+    shape = draw(st.tuples(st.integers(1, 10), st.integers(1, 3)))
+    values = [0.0, 0.1, 0.3, 0.5, np.nextafter(0.5, 1), 0.9, 1.0]
+    probs = draw(hnp.arrays(float, shape, elements=st.sampled_from(values)))
+    return probs, draw(hnp.arrays(int, shape, elements=st.integers(0, 1)))
+
+
+def brute_force(probs, labels, average):
+    """The best F1 over every decision that a threshold can make."""
+    return max(
+        f1_score(labels, probs >= cut, average=average, zero_division=0)
+        for cut in [*np.unique(probs), 2.0]
+    )
+
+
+@given(cases())
+@settings(max_examples=40, deadline=None)
+def test_shared_reaches_the_best_micro_f1(case):
+    probs, labels = case
+    threshold = thresholds.fit_shared(probs, labels)
+    assert threshold.shape == ()
+    assert 0 <= threshold <= 1
+    best = brute_force(probs.reshape(-1, 1), labels.reshape(-1, 1), "binary")
+    assert metrics.f1(metrics.threshold(probs, threshold), labels) == pytest.approx(best)
+    if not labels.any():
+        assert threshold == 0.5
+
+
+@given(cases())
+@settings(max_examples=40, deadline=None)
+def test_per_label_reaches_the_best_f1_of_each_label(case):
+    probs, labels = case
+    fitted = thresholds.fit_per_label(probs, labels, fallback=0.4)
+    scores = metrics.f1(metrics.threshold(probs, fitted), labels, "none")
+    for c in range(labels.shape[1]):
+        if labels[:, c].any():
+            assert scores[c] == pytest.approx(brute_force(probs[:, [c]], labels[:, [c]], "binary"))
+        else:
+            assert fitted[c] == 0.4
+
+
+def test_per_label_equals_one_label_at_a_time_on_many_samples():
+    rng = np.random.default_rng(0)
+    labels = rng.random((500, 4)) < [0.05, 0.2, 0.5, 0.8]
+    probs = 1 / (1 + np.exp(-(rng.normal(size=(500, 4)) + 1.5 * labels)))
+    fitted = thresholds.fit_per_label(probs, labels)
+    alone = [thresholds.fit_shared(probs[:, [c]], labels[:, [c]]) for c in range(4)]
+    np.testing.assert_array_equal(fitted, alone)
+    rows = rng.permutation(500)
+    np.testing.assert_array_equal(thresholds.fit_per_label(probs[rows], labels[rows]), fitted)
+    macro = metrics.f1(metrics.threshold(probs, fitted), labels, "macro")
+    for cut in np.linspace(0, 1, 21):
+        assert macro >= metrics.f1(metrics.threshold(probs, cut), labels, "macro")
+
+
+def test_values_by_hand():
+    # Midway between neighbours; predicting everything is halfway to 0.
+    assert thresholds.fit_shared([[0.2], [0.8]], [[0], [1]]) == pytest.approx(0.5)
+    assert thresholds.fit_shared([[0.2], [0.8]], [[1], [0]]) == pytest.approx(0.1)
+    # One hit of one, or two hits of four: F1 = 2/3 both at 0.85 and 0.35; the higher is taken.
+    probs, labels = [[0.9], [0.8], [0.6], [0.4], [0.3]], [[1], [0], [0], [1], [0]]
+    assert thresholds.fit_shared(probs, labels) == pytest.approx(0.85)
+    # Hits 1 of 1, 2 of 5, 3 of 9 all have F1 = 1/2; the middle one is taken.
+    probs, labels = np.linspace(0.9, 0.1, 9)[:, None], np.zeros((9, 1))
+    labels[[0, 4, 8]] = 1
+    assert thresholds.fit_shared(probs, labels) == pytest.approx(0.45)
+
+
+def test_ties_are_never_split():
+    probs, labels = [[0.5], [0.5], [0.5]], [[1], [0], [0]]
+    threshold = thresholds.fit_shared(probs, labels)
+    assert metrics.threshold(probs, threshold).all()
+    close = np.array([[0.5], [np.nextafter(0.5, 1)]])
+    decisions = metrics.threshold(close, thresholds.fit_shared(close, [[0], [1]]))
+    np.testing.assert_array_equal(decisions, [[False], [True]])
+
+
+def test_labels_with_few_positives_take_the_fallback():
+    probs = np.array([[0.1, 0.1], [0.2, 0.2], [0.9, 0.9]])
+    labels = np.array([[0, 0], [0, 1], [1, 1]])
+    np.testing.assert_allclose(thresholds.fit_per_label(probs, labels), [0.55, 0.15])
+    np.testing.assert_allclose(
+        thresholds.fit_per_label(probs, labels, min_positives=2, fallback=0.3), [0.3, 0.15]
+    )
+
+
+def test_bad_input():
+    probs, labels = np.full((3, 2), 0.4), np.ones((3, 2))
+    for fit in (thresholds.fit_shared, thresholds.fit_per_label):
+        with pytest.raises(ValueError, match=r"labels \(3, 2\) must be 0 or 1"):
+            fit(probs, labels / 2)
+        with pytest.raises(ValueError, match=r"probs \(3, 2\), labels \(2, 2\)"):
+            fit(probs, labels[:2])
+        with pytest.raises(ValueError, match=r"fallback .* must lie in"):
+            fit(probs, labels, fallback=1.5)
+    with pytest.raises(ValueError, match="min_positives=0"):
+        thresholds.fit_per_label(probs, labels, min_positives=0)
+    with pytest.raises(ValueError, match="metric='accuracy'; choose one of 'micro_f1'"):
+        thresholds.fit_shared(probs, labels, "accuracy")

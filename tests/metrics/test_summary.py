@@ -1,0 +1,62 @@
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from lddu import metrics
+
+
+def example():
+    rng = np.random.default_rng(0)
+    probs = rng.random((50, 3))
+    return probs, (rng.random((50, 3)) < probs).astype(int)
+
+
+def test_keys_order_and_values():
+    probs, labels = example()
+    thresholds = np.array([0.3, 0.5, 0.8])
+    row = metrics.summarise(probs, labels, thresholds)
+    assert all(type(value) is float for value in row.values())
+    decisions = probs >= thresholds
+    expected = {
+        "nll": metrics.nll(probs, labels),
+        "brier": metrics.brier(probs, labels),
+        "ece": metrics.ece(probs, labels),
+        "ece_macro": metrics.ece(probs, labels, average="macro"),
+        "auroc": metrics.auroc(probs, labels),
+        "map": metrics.average_precision(probs, labels),
+        "micro_f1": metrics.f1(decisions, labels, "micro"),
+        "macro_f1": metrics.f1(decisions, labels, "macro"),
+        "micro_precision": metrics.precision(decisions, labels, "micro"),
+        "micro_recall": metrics.recall(decisions, labels, "micro"),
+        "jaccard": metrics.jaccard(decisions, labels, "one"),
+        "jaccard_empty_zero": metrics.jaccard(decisions, labels, "zero"),
+        "hamming_loss": metrics.hamming_loss(decisions, labels),
+        "exact_match": metrics.exact_match(decisions, labels),
+        "aurc": metrics.aurc((decisions != labels).ravel(), (probs * (1 - probs)).ravel()),
+    }
+    assert row == expected
+    assert list(row) == list(expected)
+    assert row["jaccard_empty_zero"] < row["jaccard"]
+
+
+def test_perfect_predictions():
+    _, labels = example()
+    row = metrics.summarise(labels, labels)
+    for name in ("nll", "brier", "ece", "ece_macro", "hamming_loss", "aurc"):
+        assert row[name] == pytest.approx(0, abs=1e-6)
+    for name in ("auroc", "map", "micro_f1", "macro_f1", "jaccard", "exact_match"):
+        assert row[name] == 1
+
+
+def test_jax_arrays_and_bool_labels_are_welcome():
+    probs, labels = example()
+    probs = probs.astype(np.float32)
+    assert metrics.summarise(jnp.asarray(probs), labels.astype(bool)) == metrics.summarise(
+        probs, labels
+    )
+
+
+def test_soft_labels_are_refused_with_a_cure():
+    probs, labels = example()
+    with pytest.raises(ValueError, match=r"labels \(50, 3\) must be 0 or 1 but holds 0.5.*>= 0.5"):
+        metrics.summarise(probs, labels / 2)

@@ -1,0 +1,91 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from scipy.stats import bernoulli
+from sklearn.metrics import mutual_info_score
+
+from lddu.uncertainty import decompose_entropy, decompose_variance
+
+SPLITS = [decompose_variance, decompose_entropy]
+LIMITS = {decompose_variance: 0.25, decompose_entropy: np.log(2)}
+
+members = hnp.arrays(
+    np.float32, st.just((3, 2, 2)), elements=st.floats(0, 1, width=32, allow_subnormal=False)
+)
+
+
+def test_variance_by_hand():
+    # Members 0 and 1: each certain, and in full disagreement.
+    split = decompose_variance([[[0.0]], [[1.0]]])
+    np.testing.assert_allclose(split, np.array([0.0, 0.25, 0.25]).reshape(3, 1, 1))
+    split = decompose_variance([[[0.2]], [[0.4]]])
+    np.testing.assert_allclose(np.ravel(split), [0.2, 0.01, 0.21], rtol=1e-6)
+
+
+def test_variance_is_the_variance_of_a_draw_from_a_random_member():
+    p = np.random.default_rng(0).random((4, 5, 3))
+    split = decompose_variance(p)
+    np.testing.assert_allclose(split.aleatoric, bernoulli(p).var().mean(0), rtol=1e-5)
+    np.testing.assert_allclose(split.epistemic, p.var(0), rtol=1e-4)
+    np.testing.assert_allclose(split.total, bernoulli(p.mean(0)).var(), rtol=1e-5)
+
+
+def test_entropy_equals_scipy_and_scikit_learn():
+    p = np.random.default_rng(1).random((4, 5, 3))
+    split = decompose_entropy(p)
+    np.testing.assert_allclose(split.total, bernoulli(p.mean(0)).entropy(), rtol=1e-5)
+    np.testing.assert_allclose(split.aleatoric, bernoulli(p).entropy().mean(0), rtol=1e-5)
+    # Counts of (member, outcome): the members are equally likely.
+    joint = np.round(1e6 * np.stack([p, 1 - p], 1)).astype(int)
+    for i, c in np.ndindex(5, 3):
+        want = mutual_info_score(None, None, contingency=joint[:, :, i, c])
+        np.testing.assert_allclose(split.epistemic[i, c], want, atol=1e-5)
+
+
+def test_entropy_by_hand():
+    split = decompose_entropy([[[0.0, 0.0, 1.0]], [[1.0, 0.0, 1.0]]])
+    np.testing.assert_array_equal(split.aleatoric, [[0, 0, 0]])
+    np.testing.assert_allclose(split.epistemic, [[np.log(2), 0, 0]], rtol=1e-6)
+
+
+@pytest.mark.parametrize("split", SPLITS)
+@given(p=members)
+@settings(max_examples=30, deadline=None)
+def test_parts_are_bounded_sum_to_the_total_and_ignore_order(split, p):
+    parts = split(p)
+    for part in parts:
+        assert np.all(part >= 0)
+        assert np.all(part <= LIMITS[split] + 1e-6)
+    np.testing.assert_allclose(parts.aleatoric + parts.epistemic, parts.total, atol=1e-6)
+    np.testing.assert_allclose(split(p[::-1]), parts, atol=1e-6)
+    np.testing.assert_allclose(split(1 - p), parts, atol=1e-6)  # which outcome is called 1
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_one_member_or_equal_members_have_no_epistemic_part(split):
+    p = np.random.default_rng(2).random((1, 6, 2)).astype(np.float32)
+    assert not np.any(split(p).epistemic)
+    np.testing.assert_allclose(split(np.repeat(p, 5, 0)).epistemic, 0, atol=1e-6)
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_jit_changes_nothing_and_gradients_are_finite(split):
+    p = jnp.array([[[0.0, 1.0, 0.3, 0.0]], [[1.0, 1.0, 0.6, 0.0]]])
+    for a, b in zip(split(p), jax.jit(split)(p), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-7)
+    for part in range(3):
+        gradient = jax.grad(lambda p, part=part: split(p)[part].sum())(p)
+        assert np.isfinite(gradient).all()
+        assert np.any(gradient[:, :, 2])
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_no_member_is_an_error(split):
+    with pytest.raises(ValueError, match=r"member_probs has shape \(0, 3, 2\).*probs\[None\]"):
+        split(np.zeros((0, 3, 2)))
+    with pytest.raises(ValueError, match=r"member_probs has shape \(\)"):
+        split(0.5)
