@@ -7,7 +7,6 @@ The data have a known law, so the table can name the best scores that any predic
 """
 
 import argparse
-import dataclasses
 import shlex
 import shutil
 import sys
@@ -42,10 +41,8 @@ def main() -> None:
 
     # ---- train and calibrate --------------------------------------------------------------------
     cfg = config.small(train.shapes(), train.config.labels)
-    cfg = dataclasses.replace(
-        cfg,
-        model=dataclasses.replace(cfg.model, statistics=64),
-        train=dataclasses.replace(cfg.train, epochs=args.epochs, seed=args.seed),
+    cfg = config.replace(
+        cfg, {"model.statistics": 64, "train.epochs": args.epochs, "train.seed": args.seed}
     )
     shutil.rmtree(args.out, ignore_errors=True)
     predictor = lddu.fit(cfg, train.batch, valid.batch, folder=args.out)

@@ -265,6 +265,28 @@ class Config:
             raise ValueError(f"not a configuration written by Config.to_json: {error}") from error
 
 
+def replace(config: Config, changes: Mapping[str, Any]) -> Config:
+    """A copy of a configuration with some fields changed, named by their path.
+
+    Example: `replace(cfg, {"train.epochs": 3, "model.encoder.hidden": 32})`.
+
+    Raises:
+      ValueError: If a path names no field, or the new value is not allowed.
+    """
+    for path, value in changes.items():
+        config = _replace_at(config, path.split("."), value, path)
+    return config
+
+
+def _replace_at(node: Any, keys: list[str], value: Any, path: str) -> Any:
+    fields = [f.name for f in dataclasses.fields(node)] if dataclasses.is_dataclass(node) else []
+    if keys[0] not in fields:
+        raise ValueError(f"no field {path!r}: {type(node).__name__} has {', '.join(fields)}")
+    if len(keys) > 1:
+        value = _replace_at(getattr(node, keys[0]), keys[1:], value, path)
+    return dataclasses.replace(node, **{keys[0]: value})
+
+
 def _build(cls: type, values: Mapping[str, Any]) -> Any:
     """Builds nested dataclasses from plain JSON values."""
     nested = {

@@ -135,7 +135,8 @@ def _check_modality(batch: Batch, name: str, size: int, features: int, length: i
         )
     if mask.shape != values.shape[:2] or mask.dtype != bool:
         raise ValueError(
-            f"modality {name!r}: mask is {mask.dtype} {mask.shape}, expected bool {values.shape[:2]}"
+            f"modality {name!r}: mask is {mask.dtype} {mask.shape}, expected bool "
+            f"{values.shape[:2]}"
         )
     here = np.asarray(batch.present.get(name))
     if here.shape != (size,) or here.dtype != bool:
@@ -146,8 +147,8 @@ def _check_modality(batch: Batch, name: str, size: int, features: int, length: i
     if bad.any():
         row, step = np.argwhere(bad)[0]
         raise ValueError(
-            f"modality {name!r}: NaN or infinity at {int(bad.sum())} real steps, first in row {row}, "
-            f"step {step}; mask these steps or replace the values"
+            f"modality {name!r}: NaN or infinity at {int(bad.sum())} real steps, first in row "
+            f"{row}, step {step}; mask these steps or replace the values"
         )
 
 
