@@ -17,7 +17,7 @@ import numpy as np
 
 import lddu
 from lddu import baselines, config, metrics, results
-from lddu.calibration import fit_shared
+from lddu.calibration import thresholds
 from lddu.data import synthetic
 
 COLUMNS = ("nll", "brier", "ece", "auroc", "map", "micro_f1", "jaccard")
@@ -59,7 +59,7 @@ def main() -> None:
     }
     table = {}
     for name, probabilities in models.items():
-        threshold = fit_shared(probabilities(valid.batch), valid.batch.labels)
+        threshold = thresholds.fit_shared(probabilities(valid.batch), valid.batch.labels)
         scores = metrics.summarise(probabilities(test.batch), labels, threshold)
         table[name] = results.aggregate([scores])
 

@@ -86,7 +86,8 @@ def forest(train: Batch, trees: int = 300, leaf: int = 10, seed: int = 0) -> Pro
         trees, min_samples_leaf=leaf, random_state=seed, n_jobs=-1
     )
     labels = np.asarray(train.labels)
-    model.fit(pooled_features(train), labels)
+    # scikit-learn wants a single label without its axis.
+    model.fit(pooled_features(train), labels[:, 0] if labels.shape[1] == 1 else labels)
 
     def predict(batch: Batch) -> np.ndarray:
         columns = model.predict_proba(pooled_features(batch))

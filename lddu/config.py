@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 Similarity = Literal["cosine", "bhattacharyya"]
 Monitor = Literal["nll", "micro_f1"]
+Optimizer = Literal["adamw", "bert_adam"]
 
 
 def _require(ok: bool, message: str) -> None:
@@ -169,6 +170,7 @@ class TrainConfig:
     Attributes:
       batch_size: Rows per step.
       epochs: At most this many passes over the training data; the cosine ends there.
+      optimizer: "adamw", or "bert_adam", the official LDDU's.
       learning_rate: Peak of the schedule.
       warmup: Share of all steps spent warming up linearly.
       weight_decay: Decoupled, on matrices only (not on biases, norms, positions).
@@ -185,6 +187,7 @@ class TrainConfig:
 
     batch_size: int = 64
     epochs: int = 30
+    optimizer: Optimizer = "adamw"
     learning_rate: float = 3e-4
     warmup: float = 0.1
     weight_decay: float = 0.01
@@ -261,30 +264,57 @@ class Config:
         """
         try:
             return _build(cls, json.loads(text))
-        except (TypeError, json.JSONDecodeError) as error:
+        except (TypeError, AttributeError, json.JSONDecodeError) as error:
             raise ValueError(f"not a configuration written by Config.to_json: {error}") from error
 
 
 def replace(config: Config, changes: Mapping[str, Any]) -> Config:
     """A copy of a configuration with some fields changed, named by their path.
 
-    Example: `replace(cfg, {"train.epochs": 3, "model.encoder.hidden": 32})`.
+    Example: `replace(cfg, {"train.epochs": 3, "model.encoder.hidden": 32})`. The changes are made
+    together, so that only the result must be valid.
 
     Raises:
       ValueError: If a path names no field, or the new value is not allowed.
     """
-    for path, value in changes.items():
-        config = _replace_at(config, path.split("."), value, path)
-    return config
+    return _replace(config, changes, "")
 
 
-def _replace_at(node: Any, keys: list[str], value: Any, path: str) -> Any:
+def _replace(node: Any, changes: Mapping[str, Any], prefix: str) -> Any:
     fields = [f.name for f in dataclasses.fields(node)] if dataclasses.is_dataclass(node) else []
-    if keys[0] not in fields:
-        raise ValueError(f"no field {path!r}: {type(node).__name__} has {', '.join(fields)}")
-    if len(keys) > 1:
-        value = _replace_at(getattr(node, keys[0]), keys[1:], value, path)
-    return dataclasses.replace(node, **{keys[0]: value})
+    new, inner = {}, {}
+    for path, value in changes.items():
+        name, dot, rest = path.partition(".")
+        if name not in fields:
+            raise ValueError(
+                f"no field {prefix + path!r}: {type(node).__name__} has {', '.join(fields)}"
+            )
+        if dot:
+            inner.setdefault(name, {})[rest] = value
+        else:
+            new[name] = value
+    for name, below in inner.items():
+        new[name] = _replace(new.get(name, getattr(node, name)), below, f"{prefix}{name}.")
+    return dataclasses.replace(node, **new)
+
+
+def parse(change: str) -> tuple[str, Any]:
+    """Reads a change as typed on a command line: "train.epochs=3", "loss.similarity=cosine".
+
+    Returns:
+      The path and the value (JSON, or text where it is not JSON), as `replace` takes them.
+
+    Raises:
+      ValueError: If there is no "=".
+    """
+    path, equals, text = change.partition("=")
+    if not equals:
+        raise ValueError(f"{change!r} is not of the form path=value, such as train.epochs=3")
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError:
+        value = text
+    return path.strip(), tuple(value) if isinstance(value, list) else value
 
 
 def _build(cls: type, values: Mapping[str, Any]) -> Any:

@@ -47,9 +47,9 @@ def fuse(experts: Sequence[Gaussian], present: Sequence[Array]) -> tuple[Gaussia
     shares = []
     for expert, a in zip(experts, present, strict=True):
         a = jnp.broadcast_to(jnp.asarray(a, expert.var.dtype), shape[:-1])[..., None]
-        share = a / expert.var
+        # A missing expert may hold anything, NaN included: select before dividing or multiplying.
+        share = a / jnp.where(a > 0, expert.var, 1.0)
         precision += share
-        # A missing expert may hold anything, NaN included: select before multiplying.
         weighted_mean += share * jnp.where(a > 0, expert.mean, 0.0)
         shares.append(share)
     weights = jnp.stack([(share / precision).mean(-1) for share in shares], axis=-1)

@@ -5,6 +5,7 @@ import functools
 import json
 import os
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import numpy as np
 from lddu import uncertainty
 from lddu.calibration import Temperature, apply_temperature, fit_temperature
 from lddu.calibration.thresholds import fit_per_label, fit_shared
-from lddu.config import Config
+from lddu.config import Config, ModelConfig
 from lddu.data.batching import batches, check_batch, take
 from lddu.data.normalize import Normalizer, fit_normalizer, normalize
 from lddu.metrics.multilabel import threshold
@@ -80,15 +81,12 @@ class Predictor:
           ValueError: If the batch does not fit the model; says how.
         """
         check_batch(batch, self.config.model)
-        batch = normalize(batch.replace(labels=None, weight=None), self.normalizer)
-        batch = jax.tree.map(np.asarray, batch)
-        names = self.config.model.modality_names
-        batch = batch.replace(
-            modalities={name: batch.modalities[name] for name in names},
-            present={name: batch.present[name] for name in names},
-        )
+        batch = _select(batch, self.config).replace(labels=None, weight=None)
+        batch = jax.tree.map(np.asarray, normalize(batch, self.normalizer))
         rows, weight = batches(np.arange(batch.size), batch_size)
         temperature = self.temperature if calibrated else _identity(len(self.labels))
+        # One shape, shared or per label, so that all of them share one compilation.
+        temperature = Temperature(*(jnp.broadcast_to(x, len(self.labels)) for x in temperature))
         parts = [
             jax.device_get(self._forward(self.params, temperature, take(batch, r))) for r in rows
         ]
@@ -99,15 +97,17 @@ class Predictor:
         """(N, C) bool: which labels are present, at the thresholds fitted on validation."""
         return threshold(prediction.probs, self.thresholds)
 
-    @functools.cached_property
+    def member(self, k: int) -> "Predictor":
+        """The k-th ensemble member alone; fit its calibration anew with `calibrate`."""
+        return dataclasses.replace(
+            self,
+            params=jax.tree.map(lambda x: x[k : k + 1], self.params),
+            history=tuple(r for r in self.history if r["member"] == k),
+        )
+
+    @property
     def _forward(self):
-        model = LDDU(self.config.model)
-
-        def forward(params, temperature, batch):
-            members = jax.lax.map(lambda p: model.apply({"params": p}, batch), params)
-            return _combine(members, temperature, batch.observed(self.config.model.modality_names))
-
-        return jax.jit(forward)
+        return _compile(self.config.model)
 
     def save(self, path: str | os.PathLike) -> Path:
         """Writes everything to a new folder `path`; replaces a predictor that is already there.
@@ -152,6 +152,8 @@ class Predictor:
             saved = json.loads((path / "predictor.json").read_text())
         except json.JSONDecodeError as error:
             raise ValueError(f"{path / 'predictor.json'} is damaged: {error}") from error
+        if not isinstance(saved, dict):
+            raise ValueError(f"{path / 'predictor.json'} is damaged: it holds no JSON object")
         if saved.get("format") != _FORMAT:
             raise ValueError(f"{path}: format {saved.get('format')!r}, expected {_FORMAT}")
         config = Config.from_json((path / "config.json").read_text())
@@ -164,12 +166,19 @@ class Predictor:
             one,
         )
 
+        try:
+            params = ocp.load_pytree(path / "params", like)
+        except Exception as error:  # orbax and its stores raise many kinds
+            raise ValueError(
+                f"{path / 'params'} is damaged or does not fit config.json: {error}"
+            ) from error
+
         def array(x):
             return np.asarray(x, np.float32)
 
         return cls(
             config=config,
-            params=ocp.load_pytree(path / "params", like),
+            params=params,
             normalizer=Normalizer(
                 {k: array(v) for k, v in saved["mean"].items()},
                 {k: array(v) for k, v in saved["std"].items()},
@@ -234,6 +243,7 @@ def fit(
             "valid.labels are soft; model choice, calibration and thresholds need hard labels"
         )
     folder = None if folder is None else _claim(Path(folder), config)
+    train, valid = _select(train, config), _select(valid, config)
     normalizer = fit_normalizer(train)
     trainer = Trainer(config, normalize(train, normalizer), normalize(valid, normalizer))
     members, history = [], []
@@ -281,6 +291,18 @@ def calibrate(predictor: Predictor, valid: Batch) -> Predictor:
     )
 
 
+@functools.lru_cache(maxsize=16)
+def _compile(config: ModelConfig) -> Callable[[Any, Temperature, Batch], Prediction]:
+    """The jitted prediction, one for all predictors of a model, such as before calibration."""
+    model = LDDU(config)
+
+    def forward(params, temperature, batch):
+        members = jax.lax.map(lambda p: model.apply({"params": p}, batch), params)
+        return _combine(members, temperature, batch.observed(config.modality_names))
+
+    return jax.jit(forward)
+
+
 def _combine(members: Prediction, temperature: Temperature, observed: jax.Array) -> Prediction:
     """One prediction from K; leaves of `members` have a leading axis K."""
     # Log-odds of the mean, from log-probabilities, so that certain members do not overflow.
@@ -302,6 +324,15 @@ def _combine(members: Prediction, temperature: Temperature, observed: jax.Array)
         unimodal_logits=members.unimodal_logits.mean(0),
         aleatoric=parts.aleatoric,
         epistemic=parts.epistemic,
+    )
+
+
+def _select(batch: Batch, config: Config) -> Batch:
+    """The batch without modalities that the model does not know."""
+    names = config.model.modality_names
+    return batch.replace(
+        modalities={name: batch.modalities[name] for name in names},
+        present={name: batch.present[name] for name in names},
     )
 
 

@@ -116,7 +116,8 @@ def write_report(
       history: One mapping per epoch, as for `plots.training_curves`; may be empty.
       probs: (N, C) probabilities of the test set, after calibration.
       labels: (N, C) targets in [0, 1].
-      thresholds: (C,) a label counts as predicted from this probability on; or one for all.
+      thresholds: A label counts as predicted from this probability on: one for all, (C,), or
+        (N, C) where rows come from different folds (the table then shows their mean).
       label_names: C names.
       modality_names: M names.
       weights: (N, C, M) `Prediction.weights`, or None to leave that figure out.
@@ -140,7 +141,7 @@ def write_report(
             f"probs {probs.shape} and labels {labels.shape} must be (N, C) both, with C="
             f"{len(label_names)} names"
         )
-    thresholds = np.broadcast_to(np.asarray(thresholds, float), probs.shape[1:])
+    thresholds = np.broadcast_to(np.asarray(thresholds, float), probs.shape)
 
     sections = [_scores(models), _per_label(probs, labels, thresholds, label_names)]
     if history:
@@ -277,7 +278,7 @@ def _per_label(
     columns = {
         "present": labels.mean(0),
         "mean probability": probs.mean(0),
-        "threshold": thresholds,
+        "threshold": thresholds.mean(0),
         "precision": np.where(guessed, metrics.precision(predicted, truth, "none"), np.nan),
         "recall": np.where(occurs, metrics.recall(predicted, truth, "none"), np.nan),
         "F1": np.where(guessed | occurs, metrics.f1(predicted, truth, "none"), np.nan),

@@ -73,10 +73,12 @@ def from_sequences(
     if len(set(counts.values())) != 1:
         raise ValueError(f"modalities differ in their number of samples: {counts}")
     for name, rows in sequences.items():
-        widths = [np.shape(row)[-1] for row in rows if row is not None]
+        widths = [np.shape(row)[1] for row in rows if np.ndim(row) == 2]
         width = (features or {}).get(name, widths[0] if widths else None)
         if width is None:
-            raise ValueError(f"modality {name!r} has no sequence at all; give features[{name!r}]")
+            raise ValueError(
+                f"modality {name!r} has no (steps, features) array at all; give features[{name!r}]"
+            )
         try:
             modalities[name] = pad(rows, features=width, length=(lengths or {}).get(name))
         except ValueError as error:

@@ -37,7 +37,7 @@ class SyntheticConfig:
     labels: tuple[str, ...] = ("joy", "sadness", "anger", "surprise")
     features: tuple[tuple[str, int], ...] = (("text", 8), ("audio", 6), ("vision", 10))
     length: tuple[tuple[str, int], ...] = (("text", 12), ("audio", 16), ("vision", 16))
-    spread: float = 0.5
+    spread: float = 0.8
     noise: tuple[float, ...] = (0.5, 1.0, 2.0, 4.0, 8.0)
     missing: float = 0.1
     law_seed: int = 0

@@ -2,7 +2,7 @@
 
 from lddu.losses.classification import binary_cross_entropy
 from lddu.losses.contrastive import Bank, empty_bank, enqueue, supervised_contrastive
-from lddu.losses.objective import objective
+from lddu.losses.objective import initial_bank, objective
 from lddu.losses.spread import spread_calibration
 
 __all__ = [
@@ -10,6 +10,7 @@ __all__ = [
     "binary_cross_entropy",
     "empty_bank",
     "enqueue",
+    "initial_bank",
     "objective",
     "spread_calibration",
     "supervised_contrastive",

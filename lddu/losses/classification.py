@@ -1,6 +1,6 @@
 """The likelihood of hard and soft multi-label targets."""
 
-import jax.numpy as jnp
+import jax
 from jax import Array
 
 
@@ -14,4 +14,5 @@ def binary_cross_entropy(logits: Array, labels: Array) -> Array:
     Returns:
       (...,) non-negative losses; finite, with finite gradients, for every finite logit.
     """
-    return jnp.maximum(logits, 0.0) - logits * labels + jnp.log1p(jnp.exp(-jnp.abs(logits)))
+    # The usual max(x, 0) - x y + log(1 + exp(-|x|)) has a wrong derivative at x = 0.
+    return -labels * jax.nn.log_sigmoid(logits) - (1.0 - labels) * jax.nn.log_sigmoid(-logits)

@@ -90,7 +90,7 @@ def compare(a: Array, b: Array, similarity: Similarity) -> Array:
     z = a.shape[-1] // 2
 
     def against_all(row: Array) -> Array:
-        # Empty bank slots have variance 0; the floor keeps them finite until they are masked.
+        # The floor keeps empty bank slots, of variance 0, finite.
         var, others = row[z:], jnp.maximum(b[:, z:], 1e-12)
         middle = 0.5 * (var + others)
         gap = jnp.square(row[:z] - b[:, :z]) / middle
@@ -129,8 +129,10 @@ def supervised_contrastive(
     """
     keys = jnp.concatenate([features, jax.lax.stop_gradient(bank.features)])
     key_classes = jnp.concatenate([classes, bank.classes])
+    # Ignored entries may hold anything, NaN included; any valid embedding will do in their place.
+    keys = jnp.where((key_classes != _EMPTY)[:, None], keys, 1.0)
     n = features.shape[0]
-    logits = compare(features, keys, similarity) / temperature
+    logits = compare(keys[:n], keys, similarity) / temperature
     itself = jnp.arange(keys.shape[0])[None, :] == jnp.arange(n)[:, None]
     valid = (key_classes != _EMPTY)[None, :] & ~itself
     positive = valid & (key_classes[None, :] == classes[:, None]) & (classes != _EMPTY)[:, None]

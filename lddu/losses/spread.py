@@ -33,5 +33,29 @@ def spread_calibration(spread: Array, error: Array, where: Array | None = None) 
 
 
 def _masked_log_softmax(x: Array, where: Array) -> Array:
+    x = jnp.asarray(x)
     x = jnp.where(where, x, jnp.finfo(x.dtype).min)
     return jnp.where(where, jax.nn.log_softmax(x, axis=0), 0.0)
+
+
+def official_spread(spread: Array, direct_logits: Array) -> Array:
+    """The official LDDU's calibration loss, for comparison with the paper.
+
+    It ties the spread to the predicted probability, not to the error, and its two softmaxes run
+    over different axes: over all entries for the spread, over the labels of each sample for the
+    probability.
+
+    Args:
+      spread: (B, C) norm of the concatenated standard deviations of all modalities.
+      direct_logits: (B, C) log-odds of the direct probability.
+
+    Returns:
+      () [KL(c || v) + KL(v || c)] / (2 B C).
+
+    References:
+      Huang et al., arXiv:2502.13954, as their code computes it.
+    """
+    log_v = jax.nn.log_softmax(spread.ravel())
+    log_c = jax.nn.log_softmax(jax.nn.sigmoid(direct_logits), axis=-1).ravel()
+    v, c = jnp.exp(log_v), jnp.exp(log_c)
+    return ((c - v) * (log_c - log_v)).sum() / (2 * spread.size)

@@ -20,21 +20,22 @@ def threshold(probs: ArrayLike, thresholds: ArrayLike = 0.5) -> np.ndarray:
 
     Args:
       probs: (N, C) probabilities.
-      thresholds: One for all labels, or (C,), one per label.
+      thresholds: One for all labels; (C,), one per label; or (N, C), as where rows come from
+        different folds.
 
     Returns:
       (N, C) bool decisions.
 
     Raises:
-      ValueError: If thresholds are NaN or neither a scalar nor (C,).
+      ValueError: If thresholds are NaN or have another shape.
     """
     checks.same_shape(probs=probs)
     probs = checks.unit_interval("probs", probs)
     thresholds = np.asarray(thresholds, np.float64)
-    if thresholds.shape not in ((), probs.shape[1:]):
+    if thresholds.shape not in ((), probs.shape[1:], probs.shape):
         raise ValueError(
-            f"thresholds has shape {thresholds.shape}, must be a scalar or one per label, "
-            f"{probs.shape[1:]} for probs {probs.shape}"
+            f"thresholds has shape {thresholds.shape}, must be a scalar, one per label "
+            f"{probs.shape[1:]}, or one per entry {probs.shape}"
         )
     if np.isnan(thresholds).any():
         raise ValueError("thresholds holds NaN; use 0.5 where none could be fitted")

@@ -12,7 +12,7 @@ def summarise(probs: ArrayLike, labels: ArrayLike, thresholds: ArrayLike = 0.5) 
     Args:
       probs: (N, C) probabilities.
       labels: (N, C) labels in {0, 1}.
-      thresholds: One for all labels or (C,); fit them on validation data, never on these labels.
+      thresholds: As `threshold` takes them; fit them on validation data, never on these labels.
 
     Returns:
       Name -> value, in the order of a table's columns: nll, brier, ece, ece_macro, auroc, map,

@@ -122,7 +122,10 @@ class ModalityEncoder(nn.Module):
         # Padding may hold anything, NaN included; zeroed here so that 0 * NaN never meets a sum.
         x = jnp.where(mask[..., None], values, 0.0)
         if cfg.input_norm:
-            x = nn.LayerNorm(epsilon=cfg.input_norm_epsilon, name="input_norm")(x)
+            # The fast variance, E[x^2] - E[x]^2, is noise for features far from 0.
+            x = nn.LayerNorm(
+                epsilon=cfg.input_norm_epsilon, use_fast_variance=False, name="input_norm"
+            )(x)
         x = nn.Dense(cfg.hidden, name="project")(x)
         table = self.param("positions", _init, (self.length, cfg.hidden))
         x = nn.LayerNorm(epsilon=cfg.layer_norm_epsilon, name="norm")(x + table[: x.shape[1]])

@@ -34,3 +34,35 @@ class GaussianLogit(nn.Module):
         mean = (z.mean * w).sum(-1) + offset
         var = (z.var * jnp.square(w)).sum(-1)
         return mean, var
+
+
+class JointHead(nn.Module):
+    """Linear, dropout, ReLU, linear: from one vector per label to its logit.
+
+    Attributes:
+      hidden: Width of the hidden layer.
+      dropout: Its dropout rate.
+      labels: With a number C each of the C labels has weights of its own; with None they share.
+    """
+
+    hidden: int
+    dropout: float
+    labels: int | None
+
+    @nn.compact
+    def __call__(self, x: Array, deterministic: bool) -> Array:
+        """Maps (B, C, D) to (B, C) logits."""
+        dense = nn.Dense
+        if self.labels is not None:
+            # One matrix per label, applied in a single batched product.
+            dense = nn.vmap(
+                nn.Dense,
+                variable_axes={"params": 0},
+                split_rngs={"params": True},
+                in_axes=1,
+                out_axes=1,
+                axis_size=self.labels,
+            )
+        x = dense(self.hidden, name="hidden")(x)
+        x = nn.relu(nn.Dropout(self.dropout)(x, deterministic))
+        return dense(1, name="out")(x)[..., 0]

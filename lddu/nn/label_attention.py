@@ -32,6 +32,7 @@ class LabelAttention(nn.Module):
           (B, C, hidden); a sample without any real step yields the output bias alone.
         """
         hidden = states.shape[-1]
+        states = jnp.where(mask[..., None], states, 0.0)  # padding may hold NaN
         query = nn.Dense(hidden, name="query")(labels)
         memory = nn.Dense(hidden, name="memory")(states)
         logits = jnp.einsum("cd,btd->bct", query, memory) / jnp.sqrt(hidden).astype(states.dtype)

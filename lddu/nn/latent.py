@@ -29,6 +29,7 @@ class LatentGaussian(nn.Module):
             x = nn.relu(nn.Dense(width, name=f"hidden_{i}")(x))
         mean = nn.Dense(self.latent, name="mean")(x)
         # The inverse of softplus, so that training starts at `initial_variance`.
-        start = jnp.log(jnp.expm1(self.initial_variance - self.variance_floor))
+        start = self.initial_variance - self.variance_floor
+        start = start + jnp.log(-jnp.expm1(-start))
         raw = nn.Dense(self.latent, bias_init=nn.initializers.constant(start), name="variance")(x)
         return Gaussian(mean, jax.nn.softplus(raw) + self.variance_floor)

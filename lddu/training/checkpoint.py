@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 
 class RunFolder:
@@ -62,7 +63,13 @@ class RunFolder:
     def load_state(self, epoch: int, like: Any) -> Any:
         """The training state after `epoch`, in the structure of `like`."""
         loaded = self._state.load_checkpointables(epoch, {"state": _abstract(_plain(like))})
-        return jax.tree.unflatten(jax.tree.structure(like), jax.tree.leaves(loaded["state"]))
+        # Through the host, because orbax ties arrays to their device, and for arrays so tied the
+        # training step would be compiled once more.
+        saved = jax.tree.map(jnp.asarray, jax.device_get(loaded["state"]))
+        leaves, structure = jax.tree.flatten(like)
+        return structure.unflatten(
+            saved[f"{i:05d}"] if leaf.size else leaf for i, leaf in enumerate(leaves)
+        )
 
     def load_best(self, epoch: int, like: Any) -> Any:
         """The parameters of the best `epoch`, in the structure of `like`."""
@@ -75,8 +82,11 @@ class RunFolder:
 
 
 def _plain(tree: Any) -> dict[str, Any]:
-    """Leaves under numbered names: independent of how optax nests its tuples."""
-    return {f"{i:05d}": leaf for i, leaf in enumerate(jax.tree.leaves(tree))}
+    """Leaves under numbered names: independent of how optax nests its tuples.
+
+    Without empty arrays (a bank of size 0), which orbax refuses.
+    """
+    return {f"{i:05d}": leaf for i, leaf in enumerate(jax.tree.leaves(tree)) if leaf.size}
 
 
 def _abstract(tree: Any) -> Any:

@@ -107,12 +107,13 @@ class Trainer:
                     measured.append(terms)
                     bar.update()
                 record = {"epoch": epoch, **_epoch_means(measured)}
-                if not math.isfinite(record["train_nll"]):
-                    raise FloatingPointError(
-                        f"the training loss is not finite in epoch {epoch} (nll="
-                        f"{record['train_nll']}); lower the learning rate or check the data"
-                    )
                 record.update(self._validate(state.eval_params))
+                for name, value in record.items():
+                    if not math.isfinite(value):
+                        raise FloatingPointError(
+                            f"training is not finite in epoch {epoch} ({name}={value}); lower the "
+                            "learning rate or check the data"
+                        )
                 record["seconds"] = time.perf_counter() - began
                 history.append(record)
                 record["best"] = _best(history, cfg.monitor) is record
@@ -133,6 +134,8 @@ class Trainer:
     def _validate(self, params: Any) -> dict[str, float]:
         """NLL, and micro-F1 at the threshold that suits the validation split best."""
         probs = self._evaluate(params, self._valid)
+        if not np.isfinite(probs).all():
+            return {"valid_nll": math.nan, "valid_micro_f1": math.nan}
         # Soft validation labels count as present from one half.
         hard = self._valid_labels >= 0.5
         decisions = probs >= fit_shared(probs, hard)

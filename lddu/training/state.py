@@ -1,5 +1,6 @@
 """Everything that changes during training, as one pytree."""
 
+import functools
 from typing import Any
 
 import jax
@@ -8,7 +9,7 @@ import numpy as np
 import optax
 from flax import struct
 
-from lddu.config import Config
+from lddu.config import Config, ModelConfig
 from lddu.losses.contrastive import Bank
 from lddu.losses.objective import initial_bank
 from lddu.model import LDDU
@@ -55,9 +56,8 @@ def create_state(
       example: Any batch of the right widths; only shapes matter.
       base_rate: (C,) share of positives in the training labels, inside (0, 1).
     """
-    model = LDDU(config.model)
-    variables = jax.jit(model.init)(key, example)
-    params = model.with_base_rate(variables, base_rate)["params"]
+    variables = _init(config.model, key, example)
+    params = LDDU.with_base_rate(variables, base_rate)["params"]
     return TrainState(
         step=jnp.zeros((), jnp.int32),
         params=params,
@@ -65,6 +65,12 @@ def create_state(
         opt_state=optimizer.init(params),
         bank=initial_bank(config.model, config.loss),
     )
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _init(config: ModelConfig, key: jax.Array, example: Batch) -> Any:
+    """Compiled once for all members."""
+    return LDDU(config).init(key, example)
 
 
 def base_rate(labels: np.ndarray) -> np.ndarray:

@@ -1,0 +1,12 @@
+"""File formats of published feature sets, read as data: no file can make them run anything.
+
+- `load_pickle`: Python pickles of arrays and containers.
+- `load_torch`: files of `torch.save`, without PyTorch.
+- `UnsafePickleError`: a file asked for more than data.
+"""
+
+from lddu.data.formats.machine import UnsafePickleError
+from lddu.data.formats.pickles import load_pickle
+from lddu.data.formats.torch_files import load_torch
+
+__all__ = ["UnsafePickleError", "load_pickle", "load_torch"]

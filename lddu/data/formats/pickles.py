@@ -1,0 +1,43 @@
+"""Plain pickles, the format of most published feature files, read without running them."""
+
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from lddu.data.formats.calls import PLAIN_CALLS
+from lddu.data.formats.machine import DAMAGE, Machine, UnsafePickleError
+
+
+def load_pickle(path: str | Path) -> Any:
+    """Reads a pickle of plain data, whoever wrote it.
+
+    Known are NumPy arrays (of numbers, text, times, records, objects), dtypes and scalars; dict,
+    list, tuple, set, frozenset, OrderedDict, defaultdict; str, bytes, bytearray, numbers, bool,
+    None, slice, range. A mere reference to an allowed name is read as its name, a `str`. Strings
+    of Python 2 are read as Latin-1.
+
+    Args:
+      path: A file in pickle protocol 0 to 5. Data behind the first pickle are ignored.
+
+    Raises:
+      FileNotFoundError: If there is no such file.
+      UnsafePickleError: If it refers to anything else, naming it; nothing is imported or run.
+      ValueError: If it is no pickle or is damaged.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no file {path}")
+    with naming(path), path.open("rb", buffering=1 << 20) as file:
+        return Machine(file, path.stat().st_size, PLAIN_CALLS).load()
+
+
+@contextmanager
+def naming(path: Path, *damage: type[Exception]):
+    """Turns what a damaged pickle raises, and `damage`, into a ValueError that names the file."""
+    try:
+        yield
+    except UnsafePickleError as error:
+        raise UnsafePickleError(f"{path} {error}") from None
+    except (*DAMAGE, *damage) as error:
+        reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        raise ValueError(f"{path} cannot be read: {reason}") from error

@@ -1,0 +1,67 @@
+"""Files of `torch.save`, read without PyTorch."""
+
+import io
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lddu.data.formats.calls import PLAIN_CALLS
+from lddu.data.formats.machine import Machine
+from lddu.data.formats.pickles import naming
+from lddu.data.formats.tensors import tensor_calls
+from lddu.data.formats.torch_legacy import is_legacy, load_legacy
+from lddu.data.formats.torch_zip import load_zip
+
+_BROKEN_ZIP = (zipfile.BadZipFile, NotImplementedError, RuntimeError, zlib.error, OSError)
+
+
+def load_torch(path: str | Path) -> Any:
+    """Reads what `torch.save` wrote, with tensors and storages as NumPy arrays.
+
+    Known are dense tensors of any device, parameters, state dicts, and all that `load_pickle`
+    knows, nested at will. Tensors of bfloat16 and float8 have the dtypes of `ml_dtypes`. A
+    `torch.Size` becomes a tuple; a device and a dtype become their names. Gradient settings, hooks
+    and attributes of tensors and state dicts are dropped.
+
+    Tensors are read-only. Where the file holds them uncompressed, as `torch.save` leaves them, they
+    are mapped: pages are read on first use, checksums are not looked at, and the file has to stay
+    as it is. Tensors that share a storage share it here too.
+
+    Args:
+      path: A file in the zip format (PyTorch 1.6 and later), in the older format, or a plain
+        pickle, also one that holds tensors.
+
+    Raises:
+      FileNotFoundError: If there is no such file.
+      UnsafePickleError: If it refers to anything else, naming it, for example to the class of a
+        whole model; nothing is imported or run.
+      ValueError: If it is no such file or is damaged.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no file {path}")
+    with naming(path, *_BROKEN_ZIP), path.open("rb", buffering=1 << 20) as file:
+        start = file.read(64)
+        file.seek(0)
+        if start.startswith(b"PK\x03\x04"):
+            return load_zip(file, _mapped(path))
+        if is_legacy(start):
+            return load_legacy(file, _mapped(path))
+        calls = {"torch.storage._load_from_bytes": _load_from_bytes}
+        size = path.stat().st_size
+        return Machine(file, size, PLAIN_CALLS | tensor_calls() | calls).load()
+
+
+def _mapped(path: Path) -> np.ndarray:
+    # One map for the whole file: each map takes a file handle, and there may be many tensors.
+    return np.asarray(np.memmap(path, np.uint8, "r"))
+
+
+def _load_from_bytes(data: Any) -> Any:
+    """A storage inside of a plain pickle: the bytes of a whole file in the older format."""
+    if type(data) is not bytes or not is_legacy(data[:64]):
+        raise ValueError("a storage is in no known format")
+    return load_legacy(io.BytesIO(data), np.frombuffer(data, np.uint8))

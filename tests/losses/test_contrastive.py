@@ -1,0 +1,261 @@
+from collections import deque
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.integrate import trapezoid
+from scipy.stats import norm
+
+from lddu.gaussian import Gaussian
+from lddu.losses import Bank, empty_bank, enqueue, supervised_contrastive
+from lddu.losses.contrastive import compare, embed, label_state_classes
+
+SIMILARITIES = ("cosine", "bhattacharyya")
+CLASSES = np.array([0, 1, 0, 0, 1, 2, -1])  # 2 has no positive in the batch, -1 is ignored
+NONE = empty_bank(0, 6)
+# Compiled without optimisation: these programs run for microseconds and compile for seconds.
+jit = partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
+
+
+@partial(jit, static_argnames="similarity")
+def loss(features, classes, bank, similarity="cosine", temperature=0.3):
+    return supervised_contrastive(
+        features, classes, bank, temperature=temperature, similarity=similarity
+    )
+
+
+@partial(jit, static_argnames="similarity")
+def slopes(features, classes, bank_features, bank_classes, similarity="cosine"):
+    def total(features, bank_features):
+        bank = Bank(bank_features, bank_classes, jnp.zeros((), jnp.int32))
+        return supervised_contrastive(
+            features, classes, bank, temperature=0.3, similarity=similarity
+        ).sum()
+
+    return jax.grad(total, argnums=(0, 1))(features, bank_features)
+
+
+def draw(seed, n, similarity, z=3):
+    """Embeddings (n, 2 z) of random Gaussians, made in NumPy."""
+    rng = np.random.default_rng(seed)
+    mean, var = rng.normal(size=(n, z)), rng.uniform(0.2, 3, (n, z))
+    if similarity == "cosine":
+        mean /= np.linalg.norm(mean, axis=1, keepdims=True)
+        std = np.sqrt(var / var.sum(1, keepdims=True))
+        return (np.concatenate([mean, std], 1) / np.sqrt(2)).astype(np.float32)
+    return np.concatenate([mean, var], 1).astype(np.float32)
+
+
+def overlap(a, b):
+    """Bhattacharyya coefficient per dimension of two diagonal Gaussians, averaged in the log."""
+    z = len(a) // 2
+    (m1, v1), (m2, v2) = (x.astype(np.float64).reshape(2, z) for x in (a, b))
+    coefficient = np.sqrt(2 * np.sqrt(v1 * v2) / (v1 + v2)) * np.exp(
+        -0.25 * (m1 - m2) ** 2 / (v1 + v2)
+    )
+    return np.prod(coefficient) ** (1 / z)
+
+
+def slow(features, classes, bank_features, bank_classes, similarity, temperature=0.3):
+    """The documented formula, entry by entry."""
+    keys = np.concatenate([features, bank_features]).astype(np.float64)
+    ids = np.concatenate([classes, bank_classes])
+    likeness = np.dot if similarity == "cosine" else overlap
+    losses = np.zeros(len(features))
+    for i in range(len(features)):
+        others = [j for j in range(len(keys)) if j != i and ids[j] >= 0]
+        positives = [j for j in others if ids[j] == classes[i]]
+        if classes[i] < 0 or not positives:
+            continue
+        score = {j: np.exp(likeness(keys[i], keys[j]) / temperature) for j in others}
+        total = sum(score.values())
+        losses[i] = -np.mean([np.log(score[p] / total) for p in positives])
+    return losses
+
+
+def bank_of(features, classes):
+    return Bank(jnp.asarray(features), jnp.asarray(classes, jnp.int32), jnp.zeros((), jnp.int32))
+
+
+class TestEmbedAndCompare:
+    def test_cosine_embeds_on_the_unit_sphere(self):
+        q = Gaussian(jnp.array([[3.0, 4.0]]), jnp.array([[9.0, 16.0]]))
+        want = np.array([[0.6, 0.8, 0.6, 0.8]]) / np.sqrt(2)
+        np.testing.assert_allclose(embed(q, "cosine"), want, rtol=1e-6)
+
+    def test_bhattacharyya_embeds_mean_and_variance(self):
+        q = Gaussian(jnp.array([[3.0, 4.0]]), jnp.array([[9.0, 16.0]]))
+        np.testing.assert_array_equal(embed(q, "bhattacharyya"), [[3, 4, 9, 16]])
+
+    @pytest.mark.parametrize("similarity", SIMILARITIES)
+    def test_like_itself_symmetric_and_bounded(self, similarity):
+        f = draw(0, 5, similarity)
+        s = compare(f, f, similarity)
+        np.testing.assert_allclose(np.diag(s), 1, rtol=1e-5)
+        np.testing.assert_allclose(s, s.T, rtol=1e-5)
+        assert (np.abs(s) <= 1 + 1e-5).all()
+        assert s[0, 1] < 0.99
+
+    def test_bhattacharyya_equals_quadrature(self):
+        x = np.linspace(-30, 30, 60_001)
+        for a, b in [((0, 1), (1, 4)), ((-2, 0.3), (0.5, 0.1)), ((0, 1), (0, 1))]:
+            density = [norm.pdf(x, m, np.sqrt(v)) for m, v in (a, b)]
+            want = trapezoid(np.sqrt(density[0] * density[1]), x)
+            got = compare(jnp.array([a], float), jnp.array([b], float), "bhattacharyya")
+            np.testing.assert_allclose(got[0, 0], want, rtol=1e-5)
+            np.testing.assert_allclose(overlap(np.array(a), np.array(b)), want, rtol=1e-5)
+
+    def test_bhattacharyya_is_a_root_over_dimensions(self):
+        a, b = draw(1, 70, "bhattacharyya"), draw(2, 3, "bhattacharyya")
+        want = [[overlap(x, y) for y in b] for x in a]  # 70 rows: more than one block
+        np.testing.assert_allclose(compare(a, b, "bhattacharyya"), want, rtol=1e-4)
+
+    @pytest.mark.parametrize("similarity", SIMILARITIES)
+    def test_gradient_is_finite_at_zero_mean_and_extremes(self, similarity):
+        q = Gaussian(jnp.array([[0.0, 0.0], [1e4, -1e4]]), jnp.array([[1e-4] * 2, [1e4] * 2]))
+
+        def total(q):
+            f = embed(q, similarity)
+            return compare(f, f, similarity).sum()
+
+        assert all(np.isfinite(g).all() for g in jit(jax.grad(total))(q))
+
+
+@pytest.mark.parametrize("similarity", SIMILARITIES)
+class TestSupervisedContrastive:
+    def test_equals_the_double_loop(self, similarity):
+        features, past = draw(0, 7, similarity), draw(1, 4, similarity)
+        past_classes = np.array([2, -1, 0, 5])
+        got = loss(features, CLASSES, bank_of(past, past_classes), similarity)
+        want = slow(features, CLASSES, past, past_classes, similarity)
+        np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5)
+        assert (np.asarray(got[:6]) > 0).all()
+        assert got[6] == 0
+
+    def test_empty_bank_equals_no_bank(self, similarity):
+        features = draw(0, 7, similarity)
+        got = loss(features, CLASSES, empty_bank(5, 6), similarity)
+        np.testing.assert_allclose(got, loss(features, CLASSES, NONE, similarity), rtol=1e-6)
+        np.testing.assert_allclose(
+            got, slow(features, CLASSES, np.zeros((0, 6)), [], similarity), rtol=1e-4, atol=1e-5
+        )
+
+    @pytest.mark.parametrize("filler", [0.0, np.nan, np.inf, 1e4])
+    def test_ignored_equals_subset(self, similarity, filler):
+        features, past = draw(0, 7, similarity), draw(1, 3, similarity)
+        ids, past_ids = np.array([0, -1, 0, 1, -1, 1, 0]), np.array([-1, 1, 2])
+        keep, past_keep = ids >= 0, past_ids >= 0
+        filled = np.where(keep[:, None], features, np.float32(filler))
+        past_filled = np.where(past_keep[:, None], past, np.float32(filler))
+
+        got = loss(filled, ids, bank_of(past_filled, past_ids), similarity)
+        subset = bank_of(past[past_keep], past_ids[past_keep])
+        want = loss(features[keep], ids[keep], subset, similarity)
+        np.testing.assert_allclose(got[keep], want, rtol=1e-5)
+        np.testing.assert_array_equal(got[~keep], 0)
+
+        got, _ = slopes(filled, ids, past_filled, past_ids, similarity)
+        want, _ = slopes(features[keep], ids[keep], *subset[:2], similarity)
+        np.testing.assert_allclose(got[keep], want, rtol=1e-3, atol=1e-5)
+        np.testing.assert_array_equal(got[~keep], 0)
+
+    def test_no_gradient_reaches_the_bank(self, similarity):
+        features, past = draw(0, 7, similarity), draw(1, 4, similarity)
+        own, banked = slopes(features, CLASSES, past, np.array([2, -1, 0, 5]), similarity)
+        np.testing.assert_array_equal(banked, 0)
+        # Anchor 5 has its only positive in the bank and still learns from it.
+        assert (own[5] != 0).any()
+
+    @pytest.mark.parametrize("ids", [[-1] * 3, [0, 1, 2], [-1, 3, -1]])
+    def test_without_positives_value_and_gradient_vanish(self, similarity, ids):
+        features = draw(0, 3, similarity)
+        np.testing.assert_array_equal(loss(features, np.array(ids), NONE, similarity), 0)
+        own, _ = slopes(features, np.array(ids), *NONE[:2], similarity)
+        np.testing.assert_array_equal(own, 0)
+
+
+def test_by_hand():
+    # Orthogonal classes, t = 1/2: the positive scores e^2, each of two negatives e^0.
+    features = np.float32([[1, 0], [1, 0], [0, 1], [0, 1]])
+    got = supervised_contrastive(
+        features, np.array([0, 0, 1, 1]), empty_bank(0, 2), temperature=0.5
+    )
+    np.testing.assert_allclose(got, np.full(4, np.log(1 + 2 * np.exp(-2))), rtol=1e-5)
+
+
+def test_small_temperature_stays_finite():
+    got = loss(draw(0, 7, "cosine"), CLASSES, NONE, temperature=1e-4)
+    assert np.isfinite(got).all()
+
+
+def test_training_pulls_classes_together():
+    # Anchored in a descent step: the loss falls along its negative gradient.
+    features = draw(3, 7, "cosine")
+    slope, _ = slopes(features, CLASSES, *NONE[:2])
+    moved = features - 1e-2 * slope
+    assert loss(moved, CLASSES, NONE).sum() < loss(features, CLASSES, NONE).sum() - 1e-3
+
+
+def contents(bank):
+    """(class, first feature) of the filled slots, the oldest first."""
+    size, cursor = len(bank.classes), int(bank.cursor)
+    rows = [(cursor + i) % size for i in range(size)]
+    return [
+        (int(bank.classes[r]), float(bank.features[r, 0])) for r in rows if bank.classes[r] >= 0
+    ]
+
+
+@given(sizes=st.lists(st.sampled_from([1, 2, 3, 7]), min_size=1, max_size=6))
+@settings(max_examples=15, deadline=None)
+def test_bank_is_a_ring_buffer(sizes):
+    bank, reference, step = empty_bank(5, 2), deque(maxlen=5), 0
+    for n in sizes:
+        classes = np.arange(step, step + n)
+        bank = jit(enqueue)(bank, np.stack([classes, -classes], 1).astype(np.float32), classes)
+        reference.extend((int(c), float(c)) for c in classes)
+        step += n
+        assert contents(bank) == list(reference)
+        assert 0 <= bank.cursor < 5
+        np.testing.assert_array_equal(bank.features[:, 1], -bank.features[:, 0])
+
+
+def test_ignored_entries_stay_ignored_in_the_bank():
+    features = draw(0, 3, "cosine")
+    bank = enqueue(empty_bank(4, 6), features, np.array([0, -1, 1]))
+    np.testing.assert_array_equal(bank.classes, [0, -1, 1, -1])
+
+
+def test_bank_of_no_slots():
+    bank = enqueue(empty_bank(0, 6), draw(0, 3, "cosine"), np.arange(3))
+    assert bank.features.shape == (0, 6)
+    assert bank.cursor == 0
+
+
+def test_no_gradient_passes_through_the_bank():
+    def through(features):
+        return enqueue(empty_bank(4, 6), features, np.arange(3)).features.sum()
+
+    np.testing.assert_array_equal(jax.grad(through)(draw(0, 3, "cosine")), np.zeros((3, 6)))
+
+
+class TestLabelStateClasses:
+    labels = np.array([[1.0, 0.0], [0.5, 0.49]])
+
+    def test_modalities_share_classes(self):
+        ids = label_state_classes(self.labels, 2, np.ones((2, 2), bool), cross_modal=True)
+        # Present: 0 and 1. Absent: 2 and 3. At one half a label is present.
+        np.testing.assert_array_equal(ids, [[[0, 0], [3, 3]], [[0, 0], [3, 3]]])
+
+    def test_modalities_apart(self):
+        ids = label_state_classes(self.labels, 3, np.ones((2, 3), bool), cross_modal=False)
+        np.testing.assert_array_equal(ids[0], [[0, 4, 8], [3, 7, 11]])
+
+    @pytest.mark.parametrize("cross_modal", [True, False])
+    def test_missing_entries(self, cross_modal):
+        where = np.array([[True, False], [False, False]])
+        ids = label_state_classes(self.labels, 2, where, cross_modal=cross_modal)
+        np.testing.assert_array_equal(ids, [[[0, -1], [3, -1]], [[-1, -1], [-1, -1]]])

@@ -1,0 +1,179 @@
+import functools
+
+import flax.errors
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from scipy.special import softmax
+
+from lddu.config import EncoderConfig
+from lddu.nn.encoder import ModalityEncoder, attend, masked_softmax
+
+LENGTH, WIDTH = 6, 3
+STEPS = np.array([6, 4, 1, 0])  # the last row is all padding
+MASK = np.arange(LENGTH) < STEPS[:, None]
+VALUES = np.random.default_rng(0).normal(size=(4, LENGTH, WIDTH)).astype(np.float32)
+
+# Compiled without optimisation: these programs run for microseconds and compile for seconds.
+jit = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
+logits = hnp.arrays(np.float32, (5, 4), elements=st.floats(-1e4, 1e4, width=32))
+masks = hnp.arrays(bool, (5, 4))
+
+
+@functools.cache
+def build(**options):
+    """Random variables (compiling no init), and the jitted encoder."""
+    cfg = {"hidden": 8, "layers": 2, "heads": 2, "feed_forward": 5, "dropout": 0.0}
+    cfg = EncoderConfig(**{**cfg, "attention_dropout": 0.0, **options})
+    encoder = ModalityEncoder(cfg, LENGTH)
+    shapes = jax.eval_shape(encoder.init, jax.random.key(0), VALUES, MASK)
+    rng = np.random.default_rng(1)
+    variables = jax.tree.map(lambda x: rng.normal(0, 0.7, x.shape).astype(np.float32), shapes)
+    return variables, jit(encoder.apply, static_argnames="deterministic")
+
+
+@functools.cache
+def gradients_of():
+    _, apply = build()
+
+    def total(variables, values, mask):
+        return jnp.where(mask[..., None], apply.__wrapped__(variables, values, mask), 0.0).sum()
+
+    return jit(jax.grad(total, argnums=(0, 1)))
+
+
+@given(x=logits, mask=masks)
+@settings(max_examples=40, deadline=None)
+def test_masked_softmax_equals_scipy_on_the_subset(x, mask):
+    got = np.asarray(masked_softmax(x, mask))
+    want = np.zeros_like(x)
+    for row in range(len(x)):
+        if mask[row].any():
+            want[row, mask[row]] = softmax(x[row, mask[row]].astype(np.float64))
+    np.testing.assert_allclose(got, want, atol=1e-6)
+    np.testing.assert_array_equal(got[~mask], 0)
+
+
+@pytest.mark.parametrize("hidden", [np.nan, np.inf, -np.inf, 1e38])
+def test_masked_softmax_ignores_what_is_masked(hidden):
+    x = jnp.array([[1.0, hidden, 2.0], [hidden, hidden, hidden], [-1e38, hidden, -1e38]])
+    mask = jnp.array([[1, 0, 1], [0, 0, 0], [1, 0, 1]], bool)
+    cost = jnp.array([1.0, 2.0, 3.0])
+    value, slope = jax.value_and_grad(lambda x: (masked_softmax(x, mask) * cost).sum())(x)
+    p = softmax([1.0, 2.0])
+    np.testing.assert_allclose(value, p @ [1, 3] + 2.0, rtol=1e-6)
+    # d(p . c)/dx_i = p_i (c_i - p . c); nothing reaches masked places.
+    want = np.zeros((3, 3))
+    want[0, [0, 2]] = p * (np.array([1, 3]) - p @ [1, 3])
+    want[2, [0, 2]] = [-0.5, 0.5]
+    np.testing.assert_allclose(slope, want, atol=1e-6)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_attend_equals_jax_and_a_numpy_loop(seed):
+    rng = np.random.default_rng(seed)
+    query = rng.normal(size=(4, 5, 2, 3)).astype(np.float32)
+    key, value = rng.normal(size=(2, 4, LENGTH, 2, 3)).astype(np.float32)
+    got = attend(query, key, value, MASK, None, 0.5)
+    np.testing.assert_array_equal(got[-1], 0)
+    want = jax.nn.dot_product_attention(query, key, value, mask=MASK[:, None, None, :])
+    np.testing.assert_allclose(got[:-1], want[:-1], atol=1e-6)
+    want = nn.dot_product_attention(query, key, value, mask=MASK[:, None, None, :])
+    np.testing.assert_allclose(got[:-1], want[:-1], atol=1e-6)
+    for b, s, h in np.ndindex(3, 5, 2):
+        t = STEPS[b]
+        p = softmax(key[b, :t, h] @ query[b, s, h] / np.sqrt(3))
+        np.testing.assert_allclose(got[b, s, h], p @ value[b, :t, h], atol=1e-6)
+
+
+def test_attend_dropout_keeps_the_mean():
+    rng = np.random.default_rng(0)
+    query, key, value = rng.normal(size=(3, 1, 4, 1, 2)).astype(np.float32)
+    mask = np.ones((1, 4), bool)
+    run = jit(jax.vmap(lambda k: attend(query, key, value, mask, k, 0.5)))
+    draws = run(jax.random.split(jax.random.key(0), 4000))
+    assert np.std(draws, 0).min() > 0.05
+    plain = attend(query, key, value, mask, None, 0.5)
+    np.testing.assert_allclose(draws.mean(0), plain, atol=0.08)
+    np.testing.assert_array_equal(attend(query, key, value, mask, jax.random.key(0), 0.0), plain)
+
+
+@pytest.mark.parametrize("filler", [np.nan, np.inf, 1e4, -7.0])
+def test_what_stands_at_padding_changes_nothing(filler):
+    variables, apply = build()
+    filled = np.where(MASK[..., None], VALUES, np.float32(filler))
+    plain, other = (apply(variables, v, MASK) for v in (VALUES, filled))
+    np.testing.assert_array_equal(plain, other)
+    before, after = (gradients_of()(variables, v, MASK) for v in (VALUES, filled))
+    jax.tree.map(np.testing.assert_array_equal, before, after)
+
+
+def test_masked_equals_subset():
+    variables, apply = build()
+    out = apply(variables, VALUES, MASK)
+    for row, steps in enumerate(STEPS[:3]):
+        cut = VALUES[row : row + 1, :steps]
+        alone = apply(variables, cut, np.ones((1, steps), bool))
+        np.testing.assert_allclose(out[row, :steps], alone[0], atol=1e-5)
+
+
+def test_real_steps_do_matter():
+    variables, apply = build()
+    changed = VALUES.copy()
+    changed[1, 3, 0] += 1.0
+    before, after = (np.asarray(apply(variables, v, MASK)) for v in (VALUES, changed))
+    # Through attention, the change reaches the other steps of its own row and no other row.
+    assert np.abs(before[1] - after[1]).max(-1)[:4].min() > 1e-4
+    np.testing.assert_allclose(before[[0, 2, 3]], after[[0, 2, 3]], atol=1e-6)
+
+
+def test_order_matters_through_positions():
+    variables, apply = build()
+    full = np.ones((1, LENGTH), bool)
+    ahead = apply(variables, VALUES[:1], full)
+    back = apply(variables, VALUES[:1, ::-1], full)
+    assert np.abs(ahead - back[:, ::-1]).max() > 1e-3
+    params = {**variables["params"], "positions": jnp.zeros((LENGTH, 8))}
+    ahead, back = (apply({"params": params}, v, full) for v in (VALUES[:1], VALUES[:1, ::-1]))
+    np.testing.assert_allclose(ahead, back[:, ::-1], atol=1e-5)
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e4, 0.0])
+def test_gradients_are_finite_with_padding_and_at_extremes(scale):
+    gradients = gradients_of()(build()[0], scale * VALUES, MASK)
+    assert all(np.isfinite(g).all() for g in jax.tree.leaves(gradients))
+    np.testing.assert_array_equal(gradients[1][~MASK], 0)
+    assert np.isfinite(build()[1](build()[0], scale * VALUES, MASK)).all()
+
+
+def test_input_norm_takes_out_an_offset_and_a_scale():
+    variables, apply = build()
+    plain = apply(variables, VALUES, MASK)
+    moved = apply(variables, 1e4 + 100 * VALUES, MASK)
+    np.testing.assert_allclose(plain[MASK], moved[MASK], atol=5e-3)
+    variables, apply = build(layers=1, input_norm=False)
+    assert "input_norm" not in variables["params"]
+    moved = apply(variables, 1 + VALUES, MASK)
+    assert np.abs(apply(variables, VALUES, MASK) - moved)[MASK].max() > 1e-2
+
+
+@pytest.mark.parametrize("rate", ["dropout", "attention_dropout"])
+def test_dropout_only_when_not_deterministic(rate):
+    variables, apply = build(layers=1)
+    plain = apply(variables, VALUES, MASK)
+    variables, apply = build(layers=1, **{rate: 0.5})
+    np.testing.assert_array_equal(apply(variables, VALUES, MASK), plain)
+    one, again, other = (
+        apply(variables, VALUES, MASK, deterministic=False, rngs={"dropout": jax.random.key(k)})
+        for k in (0, 0, 1)
+    )
+    np.testing.assert_array_equal(one, again)
+    assert np.abs(one - other)[MASK].max() > 1e-2
+    assert np.abs(one - plain)[MASK].max() > 1e-2
+    with pytest.raises(flax.errors.InvalidRngError, match="dropout"):
+        apply(variables, VALUES, MASK, deterministic=False)

@@ -1,0 +1,195 @@
+import dataclasses
+import json
+
+import pytest
+
+from lddu import config
+from lddu.config import (
+    PRESETS,
+    CalibrationConfig,
+    Config,
+    EncoderConfig,
+    LossConfig,
+    ModalityConfig,
+    ModelConfig,
+    TrainConfig,
+    replace,
+)
+
+SHAPES = {"text": (8, 12), "audio": (6, 16)}
+LABELS = ("joy", "anger")
+MODALITIES = tuple(ModalityConfig(name, *shape) for name, shape in SHAPES.items())
+
+
+@pytest.fixture
+def tiny():
+    return config.tiny(SHAPES, LABELS)
+
+
+@pytest.mark.parametrize("preset", PRESETS.values(), ids=PRESETS)
+class TestPresets:
+    def test_json_round_trip(self, preset):
+        cfg = preset(SHAPES, LABELS)
+        back = Config.from_json(cfg.to_json())
+        assert back == cfg
+        assert hash(back) == hash(cfg)  # lists in place of tuples would not hash
+
+    def test_round_trip_of_every_changed_field(self, preset):
+        cfg = replace(
+            preset(SHAPES, LABELS),
+            {
+                "loss.similarity": "bhattacharyya",
+                "loss.cross_modal_positives": False,
+                "loss.temperature": 0.1 + 0.2,
+                "train.monitor": "micro_f1",
+                "train.seed": 7,
+                "model.latent_hidden": (),
+                "model.encoder.input_norm": False,
+                "calibration.temperature": "per_label",
+            },
+        )
+        assert Config.from_json(cfg.to_json()) == cfg != preset(SHAPES, LABELS)
+
+    def test_takes_shapes_or_modality_configs(self, preset):
+        cfg = preset(SHAPES, list(LABELS))
+        assert cfg == preset(MODALITIES, LABELS)
+        assert cfg.model.modalities == MODALITIES
+        assert cfg.model.modality_names == ("text", "audio")
+        assert cfg.model.labels == LABELS
+
+
+def test_presets_grow():
+    tiny, small, default = (PRESETS[n](SHAPES, LABELS).model for n in ("tiny", "small", "default"))
+    assert tiny.encoder.hidden < small.encoder.hidden < default.encoder.hidden == 256
+    assert tiny.latent < small.latent < default.latent == 128
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (lambda d: d["train"].update(lr=1.0), "lr"),
+        (lambda d: d["model"]["encoder"].update(width=1), "width"),
+        (lambda d: d["model"]["modalities"][0].update(rate=1), "rate"),
+        (lambda d: d.update(extra={}), "extra"),
+        (lambda d: d.pop("model"), "model"),
+        (lambda d: d["model"].pop("labels"), "labels"),
+        (lambda d: d["model"]["modalities"][0].pop("length"), "length"),
+    ],
+)
+def test_from_json_names_the_unfitting_key(tiny, edit, message):
+    values = json.loads(tiny.to_json())
+    edit(values)
+    with pytest.raises(ValueError, match=message):
+        Config.from_json(json.dumps(values))
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "3", "null", '{"model": null}', '{"model": []}'])
+def test_from_json_refuses_other_text(text):
+    with pytest.raises(ValueError, match=r"not a configuration written by Config\.to_json"):
+        Config.from_json(text)
+
+
+def test_from_json_checks_values(tiny):
+    values = json.loads(tiny.to_json())
+    values["train"]["epochs"] = 0
+    with pytest.raises(ValueError, match="train: epochs=0"):
+        Config.from_json(json.dumps(values))
+
+
+def test_from_json_fills_in_defaults():
+    text = json.dumps(
+        {"model": {"modalities": [{"name": "a", "features": 1, "length": 2}], "labels": ["x"]}}
+    )
+    assert Config.from_json(text) == config.default({"a": (1, 2)}, ["x"])
+
+
+class TestReplace:
+    def test_changes_what_it_names_and_nothing_else(self, tiny):
+        new = replace(tiny, {"train.epochs": 9, "model.encoder.hidden": 32, "loss": LossConfig()})
+        assert (new.train.epochs, new.model.encoder.hidden, new.loss) == (9, 32, LossConfig())
+        undone = replace(new, {"train": tiny.train, "model": tiny.model, "loss": tiny.loss})
+        assert undone == tiny
+        assert tiny.train.epochs == 3
+        assert replace(tiny, {}) == tiny
+
+    def test_changes_are_made_together(self):
+        # 36 is no multiple of 8, nor 256 of 6: no order of single changes is valid throughout.
+        changes = {"model.encoder.hidden": 36, "model.encoder.heads": 6}
+        encoder = replace(config.default(SHAPES, LABELS), changes).model.encoder
+        assert (encoder.hidden, encoder.heads) == (36, 6)
+
+    def test_whole_and_part(self, tiny):
+        for order in (1, -1):
+            changes = list({"train": TrainConfig(seed=5), "train.epochs": 4}.items())[::order]
+            assert replace(tiny, dict(changes)).train == TrainConfig(seed=5, epochs=4)
+
+    @pytest.mark.parametrize(
+        ("path", "message"),
+        [
+            ("epochs", r"no field 'epochs': Config has model, loss, train, calibration"),
+            ("train.lr", r"no field 'train.lr': TrainConfig has batch_size, "),
+            ("model.encoder.width", r"no field 'model.encoder.width': EncoderConfig has hidden"),
+            ("train.epochs.more", r"no field 'train.epochs.more': int has"),
+            ("train.", r"no field 'train.': TrainConfig has"),
+            ("", r"no field '': Config has"),
+        ],
+    )
+    def test_unknown_path(self, tiny, path, message):
+        with pytest.raises(ValueError, match=message):
+            replace(tiny, {path: 1})
+
+    def test_checks_the_new_value(self, tiny):
+        with pytest.raises(ValueError, match="hidden=15 is not a multiple of heads=2"):
+            replace(tiny, {"model.encoder.hidden": 15})
+
+
+def model(**options):
+    return ModelConfig(**{"modalities": MODALITIES, "labels": LABELS, **options})
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda: ModalityConfig("a", 0, 3), "modality 'a': features=0, not > 0"),
+        (lambda: ModalityConfig("a", 3, -1), "modality 'a': length=-1, not > 0"),
+        (lambda: EncoderConfig(hidden=10, heads=4), "hidden=10 is not a multiple of heads=4"),
+        (lambda: EncoderConfig(dropout=1.0), r"encoder: dropout=1.0 is not in \[0, 1\)"),
+        (lambda: EncoderConfig(attention_dropout=-0.1), "encoder: attention_dropout=-0.1 is not"),
+        (lambda: model(modalities=()), "modalities is empty"),
+        (lambda: model(labels=()), "labels is empty"),
+        (lambda: model(modalities=MODALITIES[:1] * 2), "modality names are not unique: .*text"),
+        (lambda: model(labels=("a", "a")), "label names are not unique"),
+        (lambda: model(variance_floor=0.0), "variance_floor must be > 0"),
+        (lambda: model(initial_variance=1e-5), "initial_variance=1e-05 is not above"),
+        (lambda: LossConfig(unimodal=-1.0), "loss: unimodal=-1.0 is negative"),
+        (lambda: LossConfig(contrastive=-1.0), "loss: contrastive=-1.0 is negative"),
+        (lambda: LossConfig(spread=-1.0), "loss: spread=-1.0 is negative"),
+        (lambda: LossConfig(kl=-1.0), "loss: kl=-1.0 is negative"),
+        (lambda: LossConfig(kl=float("nan")), "loss: kl=nan"),
+        (lambda: LossConfig(temperature=0.0), "loss: temperature=0.0 is not > 0"),
+        (lambda: LossConfig(bank_size=-1), "loss: bank_size=-1 is negative"),
+        (lambda: LossConfig(similarity="dot"), "similarity='dot'; choose 'cosine' or"),
+        (lambda: TrainConfig(batch_size=0), "train: batch_size=0 is not at least 1"),
+        (lambda: TrainConfig(epochs=0), "train: epochs=0 is not at least 1"),
+        (lambda: TrainConfig(members=0), "train: members=0 is not at least 1"),
+        (lambda: TrainConfig(warmup=1.0), r"train: warmup=1.0 is not in \[0, 1\)"),
+        (lambda: TrainConfig(modality_dropout=-0.5), "train: modality_dropout=-0.5 is not"),
+        (lambda: TrainConfig(average=1.0), "train: average=1.0 is not"),
+        (lambda: TrainConfig(monitor="loss"), "monitor='loss'; choose 'nll' or 'micro_f1'"),
+        (lambda: CalibrationConfig(temperature="all"), "calibration: temperature='all'; choose"),
+        (lambda: CalibrationConfig(anchor="zero"), "calibration: anchor='zero'; choose"),
+        (lambda: CalibrationConfig(thresholds="none"), "calibration: thresholds='none'; choose"),
+        (lambda: CalibrationConfig(shrinkage=-1.0), "calibration: shrinkage=-1.0 is negative"),
+    ],
+)
+def test_validation(build, message):
+    with pytest.raises(ValueError, match=message):
+        build()
+
+
+@pytest.mark.parametrize(
+    "cls", [ModalityConfig, EncoderConfig, ModelConfig, LossConfig, TrainConfig, CalibrationConfig]
+)
+def test_every_field_is_documented(cls):
+    for field in dataclasses.fields(cls):
+        assert f"\n      {field.name}: " in cls.__doc__

@@ -1,0 +1,506 @@
+import dataclasses
+import json
+import shutil
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import lddu
+from lddu import config, metrics
+from lddu.calibration import Temperature
+from lddu.data.batching import concatenate, take
+from lddu.data.normalize import fit_normalizer
+from lddu.data.synthetic import SyntheticConfig, generate
+from lddu.model import LDDU
+from lddu.predictor import Predictor
+from lddu.structs import Modality
+from lddu.training.state import base_rate
+
+LAW = SyntheticConfig(
+    labels=("a", "b"), features=(("x", 3), ("y", 4)), length=(("x", 5), ("y", 2)), missing=0.3
+)
+CONFIG = config.replace(
+    config.tiny({"x": (3, 5), "y": (4, 2)}, LAW.labels),
+    {"model.encoder.hidden": 4, "model.latent": 2, "model.latent_hidden": (4,), "train.members": 3},
+)
+RATE = np.array([0.2, 0.65])
+
+
+@pytest.fixture(scope="module")
+def raw():
+    """Three members with weights at random, and large ones, before calibration."""
+    batch = generate(40, seed=3, config=LAW).batch
+    model = LDDU(CONFIG.model)
+    keys = jax.random.split(jax.random.key(0), 3)
+    init = jax.jit(jax.vmap(lambda key: model.init(key, take(batch, np.arange(1)))["params"]))
+    params = init(keys)
+    prior = jnp.tile(jnp.log(RATE / (1 - RATE)), (3, 1))
+    params["head"] = {"weight": 5 * params["head"]["weight"], "prior_logit": prior}
+    return Predictor(
+        CONFIG,
+        params,
+        fit_normalizer(batch),
+        Temperature(jnp.ones(()), jnp.zeros(2)),
+        np.asarray(0.5),
+        np.full(2, 0.5),
+        tuple({"member": k, "epoch": 1, "valid_nll": 0.5} for k in range(3)),
+    )
+
+
+@pytest.fixture(scope="module")
+def data(raw):
+    """Labels as likely as `raw` says at temperature 2, so that it is too certain of itself."""
+    batch = generate(40, seed=3, config=LAW).batch
+    prior = np.log(RATE / (1 - RATE))
+    probs = 1 / (1 + np.exp(-prior - (raw.predict(batch).logits - prior) / 2))
+    labels = np.random.default_rng(0).random(probs.shape) < probs
+    return batch.replace(labels=labels.astype(np.float32))
+
+
+@pytest.fixture(scope="module")
+def small(raw, data):
+    return lddu.calibrate(raw, data)
+
+
+def calibrated(predictor, data, **changes):
+    changes = {f"calibration.{name}": value for name, value in changes.items()}
+    changed = dataclasses.replace(predictor, config=config.replace(predictor.config, changes))
+    return lddu.calibrate(changed, data)
+
+
+def hide(batch, *names):
+    nothing = {name: np.zeros(batch.size, bool) for name in names}
+    return batch.replace(present={**batch.present, **nothing})
+
+
+def assert_close(got, want, atol=1e-5):
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=atol), got, want)
+
+
+def assert_identical(got, want):
+    jax.tree.map(np.testing.assert_array_equal, got, want)
+
+
+# ---- predict ------------------------------------------------------------------------------------
+
+
+def test_shapes_and_types(small, data):
+    prediction = small.predict(data)
+    shapes = {
+        "probs": (40, 2),
+        "logits": (40, 2),
+        "logit_mean": (40, 2),
+        "logit_var": (40, 2),
+        "weights": (40, 2, 2),
+        "unimodal_logits": (40, 2, 2),
+        "aleatoric": (40, 2),
+        "epistemic": (40, 2),
+    }
+    assert {name: getattr(prediction, name).shape for name in shapes} == shapes
+    assert all(isinstance(leaf, np.ndarray) for leaf in jax.tree.leaves(prediction))
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(prediction))
+    assert prediction.fused.mean.shape == prediction.latents["y"].var.shape == (40, 2, 2)
+    np.testing.assert_allclose(prediction.probs, 1 / (1 + np.exp(-prediction.logits)), atol=1e-6)
+    assert prediction.probs.std() > 0.05  # the other tests compare something
+
+
+@pytest.mark.parametrize("samples", [1, 7, 300])
+def test_any_number_of_samples_equals_batch_by_batch(small, data, samples):
+    batch = take(data, np.arange(samples) % 40)
+    got = small.predict(batch)
+    want = small.predict(data)
+    assert got.probs.shape == (samples, 2)
+    assert_close(got, take(want, np.arange(samples) % 40))
+
+
+def test_batch_size_does_not_matter(small, data):
+    assert_close(small.predict(data, batch_size=16), small.predict(data))
+
+
+def test_one_compilation_per_padded_length(small, data):
+    # A model of its own: compilations are shared by predictors of one model.
+    model = config.replace(CONFIG, {"model.variance_floor": 2e-4})
+    fresh = dataclasses.replace(small, config=model)
+    for samples in (1, 7, 300):
+        fresh.predict(take(data, np.arange(samples) % 40))
+    fresh.predict(data, calibrated=False)
+    calibrated(fresh, data, temperature="per_label").predict(data)
+    assert fresh._forward._cache_size() == 1
+    x = data.modalities["x"]
+    shorter = Modality(x.values[:, :3], x.mask[:, :3])
+    fresh.predict(data.replace(modalities={**data.modalities, "x": shorter}))
+    assert fresh._forward._cache_size() == 2
+
+
+def test_what_stands_at_hidden_steps_does_not_matter(small, data):
+    dirty = jax.tree.map(np.copy, data)
+    for name, modality in dirty.modalities.items():
+        modality.values[~dirty.effective_mask(name)] = np.nan
+    assert_identical(small.predict(dirty), small.predict(data))
+
+
+def test_masked_equals_shorter(small, data):
+    x = data.modalities["x"]
+    mask = x.mask & (np.arange(5) < 3)
+    masked = data.replace(modalities={**data.modalities, "x": Modality(x.values, mask)})
+    cut = Modality(x.values[:, :3], mask[:, :3])
+    got, want = (
+        small.predict(batch)
+        for batch in (masked, data.replace(modalities={**data.modalities, "x": cut}))
+    )
+    assert_close(got, want)
+    assert not np.allclose(got.probs, small.predict(data).probs, atol=1e-3)
+
+
+def test_missing_by_flag_equals_missing_by_mask(small, data):
+    y = data.modalities["y"]
+    nothing = Modality(y.values, np.zeros_like(y.mask))
+    by_mask = data.replace(modalities={**data.modalities, "y": nothing})
+    got = small.predict(hide(data, "y"))
+    assert_identical(got.probs, small.predict(by_mask).probs)
+    assert not got.weights[..., 1].any()
+    assert got.weights[data.present["x"], :, 0].min() > 0
+
+
+@pytest.mark.parametrize("anchor", ["base_rate", "half"])
+def test_without_any_modality_the_base_rate_remains(small, data, anchor):
+    predictor = calibrated(small, data, anchor=anchor, temperature="per_label")
+    assert (predictor.temperature.temperature > 1.2).any()  # so that calibration would show
+    for calibrate in (True, False):
+        prediction = predictor.predict(hide(data, "x", "y"), calibrated=calibrate)
+        np.testing.assert_allclose(prediction.probs, np.tile(RATE, (40, 1)), atol=1e-5)
+        np.testing.assert_allclose(prediction.epistemic, 0, atol=1e-9)
+        assert not prediction.weights.any()
+
+
+def test_order_and_number_of_modalities_do_not_matter(small, data):
+    turned = data.replace(
+        modalities=dict(reversed(data.modalities.items())),
+        present=dict(reversed(data.present.items())),
+    )
+    extra = Modality(np.ones((40, 2, 9), np.float32), np.ones((40, 2), bool))
+    more = data.replace(
+        modalities={"extra": extra, **data.modalities},
+        present={"extra": np.ones(40, bool), **data.present},
+    )
+    want = small.predict(data)
+    assert_identical(small.predict(turned), want)
+    assert_identical(small.predict(more), want)
+
+
+def test_labels_weights_and_jax_arrays_do_not_matter(small, data):
+    want = small.predict(data)
+    bare = data.replace(labels=None)
+    assert_identical(small.predict(bare), want)
+    assert_identical(small.predict(bare.replace(weight=np.zeros(40))), want)
+    assert_identical(small.predict(jax.tree.map(jnp.asarray, data)), want)
+
+
+def test_input_is_normalised(small, data):
+    shifted = {name: Modality(10 * m.values + 3, m.mask) for name, m in data.modalities.items()}
+    batch = data.replace(modalities=shifted)
+    predictor = dataclasses.replace(small, normalizer=fit_normalizer(batch))
+    assert_close(predictor.predict(batch), small.predict(data), atol=1e-4)
+
+
+def test_bad_input_errors_pass_through(small, data):
+    bad = jax.tree.map(np.copy, data)
+    bad.modalities["x"].values[0] = np.nan
+    bad.present["x"][0] = True
+    bad.modalities["x"].mask[0] = True
+    with pytest.raises(ValueError, match="'x': NaN or infinity at 5 real steps"):
+        small.predict(bad)
+    only = data.replace(modalities={"x": data.modalities["x"]})
+    with pytest.raises(ValueError, match=r"lacks modalities \['y'\]"):
+        small.predict(only)
+    with pytest.raises(ValueError, match="no rows"):
+        small.predict(take(data, np.arange(0)))
+
+
+# ---- members ------------------------------------------------------------------------------------
+
+
+def test_an_ensemble_is_the_mean_of_its_members(small, data):
+    together = small.predict(data, calibrated=False)
+    alone = [small.member(k).predict(data, calibrated=False) for k in range(3)]
+    probs = np.stack([p.probs for p in alone])
+    assert np.ptp(probs, axis=0).max() > 0.05
+    np.testing.assert_allclose(together.probs, probs.mean(0), atol=1e-6)
+    assert (together.probs >= probs.min(0) - 1e-6).all()
+    assert (together.probs <= probs.max(0) + 1e-6).all()
+    np.testing.assert_allclose(together.epistemic, probs.var(0), atol=1e-6)
+    np.testing.assert_allclose(together.aleatoric, (probs * (1 - probs)).mean(0), atol=1e-6)
+    total = together.probs * (1 - together.probs)
+    np.testing.assert_allclose(together.aleatoric + together.epistemic, total, atol=1e-6)
+    # The moments of the mixture of the members' Gaussian logits.
+    mean, var = (np.stack([getattr(p, f"logit_{m}") for p in alone]) for m in ("mean", "var"))
+    np.testing.assert_allclose(together.logit_mean, mean.mean(0), rtol=1e-4, atol=1e-5)
+    second = (var + mean**2).mean(0)
+    np.testing.assert_allclose(together.logit_var, second - mean.mean(0) ** 2, rtol=1e-3, atol=1e-4)
+    assert_close(together.fused, alone[0].fused)
+    weights = np.stack([p.weights for p in alone])
+    np.testing.assert_allclose(together.weights, weights.mean(0), atol=1e-6)
+
+
+def test_one_member_is_not_uncertain_of_itself(small, data):
+    one = small.member(1)
+    assert not one.predict(data).epistemic.any()
+    assert [record["member"] for record in one.history] == [1]
+
+
+def test_certain_members_do_not_overflow(small, data):
+    head = {**small.params["head"], "weight": 1e4 * small.params["head"]["weight"]}
+    certain = dataclasses.replace(small, params={**small.params, "head": head})
+    prediction = certain.predict(data, calibrated=False)
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(prediction))
+
+
+# ---- calibration --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("temperature", ["shared", "per_label"])
+@pytest.mark.parametrize("anchor", ["base_rate", "half"])
+def test_calibration_mends_overconfidence(small, data, temperature, anchor):
+    predictor = calibrated(small, data, temperature=temperature, anchor=anchor)
+    assert predictor.temperature.temperature.shape == {"shared": (), "per_label": (2,)}[temperature]
+    want = np.log(RATE / (1 - RATE)) if anchor == "base_rate" else np.zeros(2)
+    np.testing.assert_allclose(predictor.temperature.anchor, want, atol=1e-5)
+    before = metrics.nll(predictor.predict(data, calibrated=False).probs, data.labels)
+    after = metrics.nll(predictor.predict(data).probs, data.labels)
+    assert after < before - 0.003
+
+
+def test_per_label_is_no_worse_than_shared_on_its_own_data(small, data):
+    shared, each = (
+        metrics.nll(calibrated(small, data, temperature=t).predict(data).probs, data.labels)
+        for t in ("shared", "per_label")
+    )
+    assert each <= shared + 1e-6
+
+
+def test_calibration_none_changes_nothing(small, data):
+    none = calibrated(small, data, temperature="none")
+    assert_identical(none.predict(data), none.predict(data, calibrated=False))
+    assert np.abs(none.predict(data).probs - small.predict(data).probs).max() > 0.01
+
+
+def test_shrinkage_pulls_the_temperature_to_one(small, data):
+    free, pulled = (
+        abs(np.log(calibrated(small, data, shrinkage=s).temperature.temperature))
+        for s in (0.0, 1e6)
+    )
+    assert free > 0.05
+    assert pulled < 1e-3
+
+
+def test_thresholds_are_those_that_the_configuration_chose(small, data):
+    shared = calibrated(small, data, thresholds="shared")
+    np.testing.assert_array_equal(shared.thresholds, np.full(2, shared.shared_threshold))
+    each = calibrated(small, data, thresholds="per_label")
+    np.testing.assert_array_equal(each.thresholds, each.label_thresholds)
+    assert np.ptp(each.thresholds) > 0
+    prediction = each.predict(data)
+    decisions = each.decide(prediction)
+    np.testing.assert_array_equal(decisions, prediction.probs >= each.label_thresholds)
+
+    def macro(d):
+        return metrics.f1(d, data.labels, average="macro")
+
+    assert macro(decisions) >= macro(shared.decide(shared.predict(data)))
+
+
+# ---- save and load ------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def saved(small, tmp_path_factory):
+    return small.save(tmp_path_factory.mktemp("saved") / "new" / "predictor")
+
+
+@pytest.fixture
+def copied(saved, tmp_path):
+    """A copy of the saved predictor that a test may damage."""
+    return shutil.copytree(saved, tmp_path / "predictor")
+
+
+def test_a_loaded_predictor_predicts_the_same_bits(small, saved, data):
+    loaded = Predictor.load(saved)
+    assert_identical(loaded.predict(data), small.predict(data))
+    assert_identical(loaded.predict(data, calibrated=False), small.predict(data, calibrated=False))
+    np.testing.assert_array_equal(loaded.thresholds, small.thresholds)
+    np.testing.assert_array_equal(loaded.label_thresholds, small.label_thresholds)
+    assert loaded.config == small.config
+    assert loaded.labels == ("a", "b")
+    assert loaded.history == small.history
+    assert sorted(p.name for p in saved.parent.iterdir()) == ["predictor"]
+
+
+def test_per_label_calibration_survives_saving(small, data, tmp_path):
+    each = calibrated(small, data, temperature="per_label", thresholds="per_label")
+    loaded = Predictor.load(each.save(tmp_path / "p"))
+    assert_identical(loaded.predict(data), each.predict(data))
+    np.testing.assert_array_equal(loaded.thresholds, each.thresholds)
+
+
+def test_save_replaces_an_older_predictor(small, copied, data):
+    other = small.member(2)
+    assert other.save(copied) == copied
+    assert_identical(Predictor.load(copied).predict(data), other.predict(data))
+    assert sorted(p.name for p in copied.parent.iterdir()) == ["predictor"]
+
+
+def test_save_refuses_what_is_not_a_predictor(small, tmp_path):
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "chapter.txt").write_text("all my work")
+    (tmp_path / "file").write_text("mine")
+    for name in ("thesis", "file"):
+        with pytest.raises(FileExistsError, match=f"{name} exists and holds no saved predictor"):
+            small.save(tmp_path / name)
+    assert (tmp_path / "thesis" / "chapter.txt").read_text() == "all my work"
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_a_failed_save_leaves_the_old_predictor(small, copied, data, monkeypatch):
+    def fail(self):
+        raise OSError("disk full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Predictor, "_to_json", fail)
+        with pytest.raises(OSError, match="disk full"):
+            small.member(0).save(copied)
+    assert_identical(Predictor.load(copied).predict(data), small.predict(data))
+    assert sorted(p.name for p in copied.parent.iterdir()) == ["predictor"]
+
+
+def test_load_of_nothing(tmp_path):
+    for path in (tmp_path, tmp_path / "absent"):
+        with pytest.raises(FileNotFoundError, match="holds no saved predictor"):
+            Predictor.load(path)
+
+
+@pytest.mark.parametrize("text", ['{"format": 1, "mem', "", "[]"])
+def test_load_of_damaged_json(copied, text):
+    (copied / "predictor.json").write_text(text)
+    with pytest.raises(ValueError, match=r"predictor\.json is damaged"):
+        Predictor.load(copied)
+
+
+def test_load_of_another_format(copied):
+    text = json.loads((copied / "predictor.json").read_text())
+    (copied / "predictor.json").write_text(json.dumps({**text, "format": 99}))
+    with pytest.raises(ValueError, match="format 99, expected 1"):
+        Predictor.load(copied)
+
+
+def test_load_of_a_configuration_that_does_not_fit(copied):
+    other = config.replace(CONFIG, {"model.latent": 3})
+    (copied / "config.json").write_text(other.to_json())
+    with pytest.raises(ValueError, match=r"params.* does not fit config\.json"):
+        Predictor.load(copied)
+
+
+def test_load_of_truncated_parameters(copied):
+    files = [p for p in (copied / "params").rglob("*") if p.is_file() and p.stat().st_size]
+    for path in files:
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(ValueError, match=r"params.* does not fit config\.json"):
+        Predictor.load(copied)
+
+
+def test_load_without_parameters(copied):
+    shutil.rmtree(copied / "params")
+    with pytest.raises(ValueError, match=r"params.* does not fit config\.json"):
+        Predictor.load(copied)
+
+
+# ---- fit ----------------------------------------------------------------------------------------
+
+
+def test_fit_on_tiny_data(predictor, tiny_data):
+    train, valid, test = tiny_data
+    epochs = [(r["member"], r["epoch"]) for r in predictor.history]
+    assert epochs == [(0, 1), (0, 2), (1, 1), (1, 2)]
+    prediction = predictor.predict(test.batch)
+    assert prediction.epistemic.max() > 0
+    score = metrics.nll(prediction.probs, test.batch.labels)
+    base = np.tile(base_rate(train.batch.labels), (test.batch.size, 1))
+    assert score < metrics.nll(base, test.batch.labels)
+    raw = predictor.predict(valid.batch, calibrated=False)
+    after = metrics.nll(predictor.predict(valid.batch).probs, valid.batch.labels)
+    assert after <= metrics.nll(raw.probs, valid.batch.labels) + 1e-6
+    nothing = predictor.predict(hide(test.batch, "text", "audio", "vision"))
+    np.testing.assert_allclose(nothing.probs, base, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_fit_copes_with_awkward_data(tmp_path):
+    """Soft and integer labels, one that never occurs, a modality never seen, and one unknown."""
+    law = dataclasses.replace(LAW, features=(("x", 3),), length=(("x", 5),), missing=0.0)
+    train, valid = (generate(n, seed=n, config=law).batch for n in (20, 12))
+
+    def awkward(batch, labels):
+        size = batch.size
+        never = Modality(np.full((size, 1, 2), np.nan, np.float32), np.zeros((size, 1), bool))
+        unknown = Modality(np.ones((size, 2, 1), np.float32), np.ones((size, 2), bool))
+        labels[:, 1] = 0
+        return batch.replace(
+            modalities={**batch.modalities, "never": never, "unknown": unknown},
+            present={**batch.present, "never": np.ones(size, bool), "unknown": np.ones(size, bool)},
+            labels=labels,
+        )
+
+    train = awkward(train, np.where(train.labels > 0, 0.75, 0.25))
+    valid = awkward(valid, valid.labels.astype(int))
+    valid = valid.replace(
+        modalities={k: m for k, m in valid.modalities.items() if k != "unknown"},
+    )
+    cfg = config.replace(
+        config.tiny({"x": (3, 5), "never": (2, 1)}, law.labels),
+        {
+            "model.encoder.hidden": 4,
+            "model.latent": 2,
+            "model.latent_hidden": (4,),
+            "train.epochs": 2,
+            "loss.bank_size": 0,
+            "loss.spread": 0.0,
+        },
+    )
+    predictor = lddu.fit(cfg, train, valid, folder=tmp_path / "run", progress=False)
+    prediction = predictor.predict(train)
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(prediction))
+    assert np.isfinite(predictor.thresholds).all()
+    assert prediction.probs[:, 1].max() < 0.3
+    assert not prediction.weights[..., 1].any()
+    assert json.loads((tmp_path / "run" / "config.json").read_text())["train"]["epochs"] == 2
+    # Called again, fit only loads what it finds.
+    again = lddu.fit(cfg, train, valid, folder=tmp_path / "run", progress=False)
+    assert again.history == predictor.history
+    assert_identical(again.predict(train), prediction)
+
+
+def test_fit_refuses_soft_validation_labels(data):
+    with pytest.raises(ValueError, match=r"valid\.labels are soft"):
+        lddu.fit(CONFIG, data, data.replace(labels=0.5 * data.labels), progress=False)
+
+
+def test_fit_refuses_the_folder_of_another_configuration(data, tmp_path):
+    other = config.replace(CONFIG, {"train.seed": 7})
+    (tmp_path / "config.json").write_text(other.to_json())
+    with pytest.raises(ValueError, match="holds a run of another configuration"):
+        lddu.fit(CONFIG, data, data, folder=tmp_path, progress=False)
+    assert (tmp_path / "config.json").read_text() == other.to_json()
+
+
+def test_fit_checks_both_splits(data):
+    for train, valid in ((data.replace(labels=None), data), (data, data.replace(labels=None))):
+        with pytest.raises(ValueError, match="no labels"):
+            lddu.fit(CONFIG, train, valid, progress=False)
+
+
+def test_joined_splits_predict_as_their_parts(small, data):
+    parts = [take(data, np.arange(15)), take(data, np.arange(15, 40))]
+    joined = small.predict(concatenate(parts))
+    apart = [small.predict(part) for part in parts]
+    assert_close(joined, jax.tree.map(lambda *x: np.concatenate(x), *apart))

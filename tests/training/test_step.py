@@ -1,0 +1,195 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from lddu import config
+from lddu.data.batching import take
+from lddu.data.synthetic import SyntheticConfig, generate
+from lddu.model import LDDU
+from lddu.training.optimizer import build_optimizer
+from lddu.training.state import create_state
+from lddu.training.step import augment, make_evaluate, make_step
+
+LAW = SyntheticConfig(labels=("a", "b"), features=(("x", 3),), length=(("x", 4),), missing=0.0)
+CONFIG = config.replace(
+    config.tiny({"x": (3, 4)}, LAW.labels),
+    {
+        "model.encoder.hidden": 4,
+        "model.encoder.dropout": 0.1,
+        "model.latent": 2,
+        "model.latent_hidden": (4,),
+        "model.samples": 2,
+        "loss.bank_size": 16,
+        "train.average": 0.9,
+        "train.feature_noise": 0.1,
+        "train.modality_dropout": 0.2,
+        "train.weight_decay": 0.5,
+    },
+)
+OPTIMIZER = build_optimizer(CONFIG.train, 20)
+ROWS, ONES = np.array([0, 1, 2, 3]), np.ones(4, np.float32)
+
+
+@pytest.fixture(scope="module")
+def data():
+    """Eight rows, each of weight 1."""
+    batch = generate(8, config=LAW).batch.replace(weight=np.ones(8, np.float32))
+    return jax.tree.map(jnp.asarray, batch)
+
+
+@pytest.fixture(scope="module")
+def step():
+    return make_step(CONFIG, OPTIMIZER)
+
+
+def new_state(data):
+    key = jax.random.key(0, impl="rbg")
+    return create_state(key, CONFIG, OPTIMIZER, take(data, ROWS), np.array([0.3, 0.6]))
+
+
+def train(step, data, steps=3, key=1, rows=ROWS, weight=ONES):
+    state, key = new_state(data), jax.random.key(key, impl="rbg")
+    for _ in range(steps):
+        state, measured = step(state, data, rows, weight, key)
+    return state, measured
+
+
+def same(a, b):
+    return all(jax.tree.leaves(jax.tree.map(lambda x, y: bool((x == y).all()), a, b)))
+
+
+def close(a, b, **tolerance):
+    jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, **tolerance), a, b)
+
+
+def test_a_step_is_a_function_of_state_data_and_key(step, data):
+    first, measured = train(step, data)
+    again, _ = train(step, data)
+    assert same(first, again)
+    assert first.step == 3
+    assert measured["rows"] == 4
+    assert {"nll", "unimodal", "kl", "spread", "contrastive", "grad_norm"} <= set(measured)
+    other, _ = train(step, data, key=2)
+    assert not same(first.params["head"]["weight"], other.params["head"]["weight"])
+    assert not same(first.params["head"]["weight"], new_state(data).params["head"]["weight"])
+
+
+def test_state_is_donated_and_data_are_not(step, data):
+    state = new_state(data)
+    step(state, data, ROWS, ONES, jax.random.key(0, impl="rbg"))
+    assert all(leaf.is_deleted() for leaf in jax.tree.leaves(state.params))
+    assert not any(leaf.is_deleted() for leaf in jax.tree.leaves(data))
+
+
+def test_the_base_rate_is_not_trained(step, data):
+    before, (after, _) = new_state(data), train(step, data)
+    for params in (after.params, after.average):
+        np.testing.assert_array_equal(
+            before.params["head"]["prior_logit"], params["head"]["prior_logit"]
+        )
+
+
+def test_average_follows_the_parameters_and_forgets_the_first(step, data):
+    states = [jax.tree.map(np.asarray, train(step, data, steps)[0]) for steps in range(1, 3)]
+    average = new_state(data).average
+    for i, state in enumerate(states):
+        decay = min(0.9, (1 + i) / (10 + i))
+        average = jax.tree.map(lambda a, p, d=decay: d * a + (1 - d) * p, average, state.params)
+        close(state.average, average, atol=1e-6)
+    assert not same(states[1].average, states[1].params)
+
+
+def test_rows_of_weight_zero_do_not_count(step, data):
+    weight = np.array([1, 1, 1, 0], np.float32)
+    filled, measured = train(step, data, weight=weight)
+    assert measured["rows"] == 3
+    other, _ = train(step, data, weight=weight, rows=np.array([0, 1, 2, 7]))
+    close(filled.params, other.params, rtol=1e-5, atol=1e-7)
+    # An example's own weight does the same.
+    by_weight, measured = train(step, data.replace(weight=data.weight.at[3].set(0.0)))
+    assert measured["rows"] == 3
+    close(filled.params, by_weight.params, rtol=1e-5, atol=1e-7)
+    full, _ = train(step, data)
+    assert not same(full.params["head"]["weight"], filled.params["head"]["weight"])
+
+
+def test_nothing_was_compiled_twice(step, data):
+    train(step, data)
+    assert step._cache_size() == 1
+
+
+# ---- augment ------------------------------------------------------------------------------------
+
+WIDE = SyntheticConfig(
+    labels=("a",),
+    features=(("x", 2), ("y", 2), ("z", 2)),
+    length=(("x", 2), ("y", 1), ("z", 1)),
+    missing=0.3,
+)
+
+
+@pytest.fixture(scope="module")
+def wide():
+    """4,000 rows of three modalities; the first ten have none."""
+    batch = generate(4_000, config=WIDE).batch
+    present = {name: p & (np.arange(4_000) >= 10) for name, p in batch.present.items()}
+    return jax.tree.map(jnp.asarray, batch.replace(present=present))
+
+
+def augmented(batch, seed=0, **changes):
+    cfg = config.tiny({"x": (2, 2), "y": (2, 1), "z": (2, 1)}, ["a"])
+    cfg = config.replace(cfg, {f"train.{name}": value for name, value in changes.items()})
+    noise, hide = jax.random.split(jax.random.key(seed))
+    return augment(noise, hide, batch, cfg)
+
+
+def test_augment_off_changes_nothing(wide):
+    jax.tree.map(np.testing.assert_array_equal, augmented(wide), wide)
+
+
+@pytest.mark.parametrize("rate", [0.3, 0.99])
+def test_modality_dropout_hides_the_share_it_says_and_spares_one(wide, rate):
+    names = ("x", "y", "z")
+    had = np.asarray(wide.observed(names))
+    kept = np.asarray(augmented(wide, modality_dropout=rate).observed(names))
+    assert not (kept & ~had).any()
+    np.testing.assert_array_equal(kept.any(1), had.any(1))
+    # Of m modalities each stays with 1 - rate, and one more where all were drawn to go.
+    for m in (1, 2, 3):
+        rows = had.sum(1) == m
+        want = m * (1 - rate) + rate**m
+        np.testing.assert_allclose(kept[rows].sum(1).mean(), want, atol=0.06)
+    # No modality is spared more often than others.
+    shares = kept[had.all(1)].mean(0)
+    assert np.ptp(shares) < 0.08
+    again, other = (augmented(wide, s, modality_dropout=rate).observed(names) for s in (0, 1))
+    np.testing.assert_array_equal(kept, again)
+    assert (kept != np.asarray(other)).any()
+
+
+def test_modality_dropout_leaves_values_labels_and_masks(wide):
+    hidden = augmented(wide, modality_dropout=0.5)
+    jax.tree.map(np.testing.assert_array_equal, hidden.modalities, wide.modalities)
+    np.testing.assert_array_equal(hidden.labels, wide.labels)
+
+
+def test_feature_noise_has_its_deviation_and_differs_by_modality(wide):
+    noisy = augmented(wide, feature_noise=0.2)
+    noise = {k: noisy.modalities[k].values - wide.modalities[k].values for k in wide.modalities}
+    for name, values in noise.items():
+        np.testing.assert_allclose([values.mean(), values.std()], [0, 0.2], atol=0.01)
+        np.testing.assert_array_equal(noisy.modalities[name].mask, wide.modalities[name].mask)
+    assert abs(np.corrcoef(np.ravel(noise["y"]), np.ravel(noise["z"]))[0, 1]) < 0.05
+    jax.tree.map(np.testing.assert_array_equal, noisy.present, wide.present)
+
+
+# ---- evaluation ---------------------------------------------------------------------------------
+
+
+def test_evaluation_in_batches_equals_one_call(data):
+    params = new_state(data).params
+    got = make_evaluate(CONFIG, 3)(params, data)  # 8 rows in threes: the last is filled
+    want = jax.jit(LDDU(CONFIG.model).apply)({"params": params}, data).probs
+    assert isinstance(got, np.ndarray)
+    np.testing.assert_allclose(got, want, atol=1e-6)
