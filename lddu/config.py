@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 Similarity = Literal["cosine", "bhattacharyya"]
+Fusion = Literal["precision", "gate", "concatenation"]
 Monitor = Literal["nll", "micro_f1"]
 Optimizer = Literal["adamw", "bert_adam"]
 
@@ -53,6 +54,8 @@ class EncoderConfig:
       input_norm: LayerNorm over the features of each step before the projection.
       input_norm_epsilon: Its epsilon.
       layer_norm_epsilon: Epsilon of every other LayerNorm.
+      kernel_std: Standard deviation of the initial weights; None scales it by the inputs (LeCun).
+        BERT and the official code take 0.02.
     """
 
     hidden: int = 256
@@ -64,6 +67,7 @@ class EncoderConfig:
     input_norm: bool = True
     input_norm_epsilon: float = 1e-5
     layer_norm_epsilon: float = 1e-12
+    kernel_std: float | None = None
 
     def __post_init__(self):
         _require(
@@ -87,9 +91,17 @@ class ModelConfig:
       statistics: Width of a branch that adds each sequence's masked mean and standard deviation to
         the label features, beside attention; 0 leaves it out. Helps on small data sets.
       statistics_dropout: Dropout on those pooled statistics.
+      mask_padding: Whether padded steps are hidden from encoder and attention. The official code
+        does not hide them.
+      fusion: "precision" (product of experts), "gate" (the official one) or "concatenation" of
+        means and variances; see `lddu.nn.fusion`.
+      head_hidden: Hidden width of the heads of "gate" and "concatenation".
+      head_dropout: Dropout in those heads.
       latent_hidden: Widths of the MLP before the latent Gaussians.
       latent: Latent dimensions Z of each Gaussian.
-      variance_floor: Smallest latent variance.
+      variance: How a variance comes from a network output: "softplus" plus a floor, or "exp", as
+        in the official code, unbounded at both ends.
+      variance_floor: Smallest latent variance under "softplus".
       initial_variance: Latent variance of every modality before training.
       samples: K reparameterised samples for E[sigmoid(logit)] in training; 0 uses the closed form.
     """
@@ -100,8 +112,13 @@ class ModelConfig:
     label_dropout: float = 0.1
     statistics: int = 0
     statistics_dropout: float = 0.0
+    mask_padding: bool = True
+    fusion: Fusion = "precision"
+    head_hidden: int = 128
+    head_dropout: float = 0.1
     latent_hidden: tuple[int, ...] = (192, 128, 128)
     latent: int = 128
+    variance: Literal["softplus", "exp"] = "softplus"
     variance_floor: float = 1e-4
     initial_variance: float = 1.0
     samples: int = 0
@@ -111,6 +128,12 @@ class ModelConfig:
         _require(len(self.labels) > 0, "model: labels is empty; give at least one label name")
         for what, names in (("modality", self.modality_names), ("label", self.labels)):
             _require(len(set(names)) == len(names), f"model: {what} names are not unique: {names}")
+        for name, choices in (
+            ("fusion", ("precision", "gate", "concatenation")),
+            ("variance", ("softplus", "exp")),
+        ):
+            value = getattr(self, name)
+            _require(value in choices, f"model: {name}={value!r}; choose from {choices}")
         _require(self.variance_floor > 0, "model: variance_floor must be > 0")
         _require(
             self.initial_variance > self.variance_floor,
@@ -130,37 +153,52 @@ class LossConfig:
 
     Attributes:
       unimodal: Mean likelihood of each modality's own posterior through the shared head.
+      direct: Likelihood of the gate's direct probability; needs fusion "gate".
       contrastive: Contrastive disentanglement of the latent distributions, with a memory bank.
-      spread: Agreement of the spread of the fused posterior with the error over the batch.
+      spread: Calibration of the spread of the latent distributions.
+      spread_target: What the spread should follow: "error" over the batch, or "probability", as
+        the official code computes it.
       kl: KL from the modality posteriors to the standard-normal prior, nats per label and modality.
       label_smoothing: Pulls targets this share of the way to 1/2.
       temperature: Temperature of the contrastive similarities.
       similarity: Between Gaussians: cosine of [mean; deviation], or the Bhattacharyya coefficient.
       cross_modal_positives: Whether the same label state in two modalities is a positive pair
         (rather than a negative one, as in the official code).
+      anchors: Whose losses are averaged: the "batch"'s own, or those of the "bank" too, as in the
+        official code.
       bank_size: Past features kept for contrast; 0 contrasts within the batch only.
+      bank_start: The bank before the first step: "empty", or "random" features and classes, as in
+        the official code.
     """
 
     unimodal: float = 0.3
+    direct: float = 0.0
     contrastive: float = 0.1
     spread: float = 0.1
+    spread_target: Literal["error", "probability"] = "error"
     kl: float = 1e-3
     label_smoothing: float = 0.0
     temperature: float = 0.07
     similarity: Similarity = "cosine"
     cross_modal_positives: bool = True
+    anchors: Literal["batch", "bank"] = "batch"
     bank_size: int = 8192
+    bank_start: Literal["empty", "random"] = "empty"
 
     def __post_init__(self):
-        for name in ("unimodal", "contrastive", "spread", "kl"):
+        for name in ("unimodal", "direct", "contrastive", "spread", "kl"):
             value = getattr(self, name)
             _require(value >= 0, f"loss: {name}={value} is negative; 0 switches a term off")
         _require(self.temperature > 0, f"loss: temperature={self.temperature} is not > 0")
         _require(self.bank_size >= 0, f"loss: bank_size={self.bank_size} is negative")
-        _require(
-            self.similarity in ("cosine", "bhattacharyya"),
-            f"loss: similarity={self.similarity!r}; choose 'cosine' or 'bhattacharyya'",
-        )
+        for name, choices in (
+            ("similarity", ("cosine", "bhattacharyya")),
+            ("spread_target", ("error", "probability")),
+            ("anchors", ("batch", "bank")),
+            ("bank_start", ("empty", "random")),
+        ):
+            value = getattr(self, name)
+            _require(value in choices, f"loss: {name}={value!r}; choose from {choices}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -250,6 +288,22 @@ class Config:
     loss: LossConfig = LossConfig()
     train: TrainConfig = TrainConfig()
     calibration: CalibrationConfig = CalibrationConfig()
+
+    def __post_init__(self):
+        fusion = self.model.fusion
+        _require(
+            fusion == "precision" or self.loss.unimodal == 0,
+            f"loss.unimodal={self.loss.unimodal} needs model.fusion='precision', not {fusion!r}: "
+            "only there can a modality predict alone; set it to 0",
+        )
+        official = self.loss.direct > 0 or (
+            self.loss.spread > 0 and self.loss.spread_target == "probability"
+        )
+        _require(
+            fusion == "gate" or not official,
+            "loss.direct and loss.spread_target='probability' need model.fusion='gate', which has "
+            f"a direct probability; it is {fusion!r}",
+        )
 
     def to_json(self) -> str:
         """JSON text that `from_json` reads back to an equal configuration."""
@@ -346,6 +400,44 @@ def _model(modalities: Modalities, labels: Sequence[str], **options: Any) -> Mod
     return ModelConfig(tuple(modalities), tuple(labels), **options)
 
 
+def paper(modalities: Modalities, labels: Sequence[str]) -> Config:
+    """The official LDDU: forward pass, four losses and optimiser as its code computes them.
+
+    For comparison with the paper. Each thing that the default does otherwise is one field here.
+
+    Args:
+      modalities: {name: (features, length)}, or `ModalityConfig`s. For converted weights in the
+        order vision, audio, text; it fixes the order in which heads concatenate.
+      labels: Label names, any number.
+
+    References:
+      Huang et al., arXiv:2502.13954; github.com/201983290498/lddu_mmer at commit ae79204.
+    """
+    return Config(
+        _model(
+            modalities,
+            labels,
+            encoder=EncoderConfig(input_norm_epsilon=1e-12, kernel_std=0.02),
+            mask_padding=False,
+            fusion="gate",
+            variance="exp",
+        ),
+        LossConfig(
+            unimodal=0.0,
+            direct=0.3,
+            contrastive=1.0,
+            spread=0.3,
+            spread_target="probability",
+            kl=0.0,
+            cross_modal_positives=False,
+            anchors="bank",
+            bank_start="random",
+        ),
+        TrainConfig(optimizer="bert_adam", learning_rate=2e-4, patience=0),
+        CalibrationConfig(temperature="none"),
+    )
+
+
 def default(modalities: Modalities, labels: Sequence[str]) -> Config:
     """The full-size model: hidden 256, three layers, latent 128. For 10,000 samples and more.
 
@@ -392,4 +484,4 @@ def tiny(modalities: Modalities, labels: Sequence[str]) -> Config:
     )
 
 
-PRESETS = {"default": default, "small": small, "tiny": tiny}
+PRESETS = {"paper": paper, "default": default, "small": small, "tiny": tiny}

@@ -148,7 +148,9 @@ def _stream(name: str, encoder: str, norm: str, number: int, config: Config) -> 
     yield _same((ours, "positions"), f"{encoder}.embeddings.position_embeddings.weight")
     yield from _norm((ours, "norm"), f"{encoder}.embeddings.LayerNorm")
     for i in range(config.model.encoder.layers):
-        yield from _layer((ours, "transformer", f"layer_{i}"), f"{encoder}.encoder.layer.{i}", config)
+        yield from _layer(
+            (ours, "transformer", f"layer_{i}"), f"{encoder}.encoder.layer.{i}", config
+        )
     attention = f"label_attention_{name}"
     for part, official in (
         ("query", "label_projection"),

@@ -8,15 +8,14 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from lddu import gaussian
 from lddu.config import ModelConfig
 from lddu.gaussian import Gaussian
 from lddu.nn.encoder import ModalityEncoder
-from lddu.nn.heads import GaussianLogit
+from lddu.nn.fusion import FUSIONS
 from lddu.nn.label_attention import LabelAttention
 from lddu.nn.latent import LatentGaussian
 from lddu.nn.statistics import PooledStatistics
-from lddu.structs import Batch, Prediction
+from lddu.structs import Batch, Modality, Prediction
 
 
 class LDDU(nn.Module):
@@ -28,7 +27,8 @@ class LDDU(nn.Module):
 
     References:
       Huang et al., "Latent Distribution Decoupling", arXiv:2502.13954, for the encoders and the
-      latent distributions. Fusion and read-out are this library's (see `lddu.gaussian`).
+      latent distributions. Fusion and read-out are this library's unless the configuration says
+      otherwise (see `lddu.nn.fusion`).
     """
 
     config: ModelConfig
@@ -49,40 +49,35 @@ class LDDU(nn.Module):
             "label_embeddings", nn.initializers.normal(1.0), (len(cfg.labels), cfg.encoder.hidden)
         )
         latents: dict[str, Gaussian] = {}
-        present = []
+        features, present = [], []
         for m in cfg.modalities:
             values = batch.modalities[m.name].values
             mask = batch.effective_mask(m.name)
-            features = self._label_features(m.name, m.length, labels, values, mask, deterministic)
-            latents[m.name] = LatentGaussian(
-                cfg.latent_hidden,
-                cfg.latent,
-                cfg.variance_floor,
-                cfg.initial_variance,
-                name=f"latent_{m.name}",
-            )(features)
-            present.append(mask.any(1)[:, None])
+            present.append(mask.any(1))
+            # Without masking, the steps of a modality that is there all count.
+            seen = mask if cfg.mask_padding else jnp.broadcast_to(present[-1][:, None], mask.shape)
+            values = jnp.where(mask[..., None], values, 0.0)
+            features.append(
+                self._label_features(m.name, m.length, labels, values, seen, deterministic)
+            )
+            latents[m.name] = LatentGaussian(cfg, name=f"latent_{m.name}")(features[-1])
 
-        experts = [latents[name] for name in cfg.modality_names]
-        fused, weights = gaussian.fuse(experts, present)
-        alone = [gaussian.fuse([q], [a])[0] for q, a in zip(experts, present, strict=True)]
-
-        head = GaussianLogit(len(cfg.labels), name="head")
-        logit_mean, logit_var = head(fused)
-        if cfg.samples > 0 and not deterministic:
-            logits = self._sampled_logit(logit_mean, logit_var)
-        else:
-            logits = gaussian.expected_sigmoid_logit(logit_mean, logit_var)
-        unimodal = [gaussian.expected_sigmoid_logit(*head(q)) for q in alone]
+        fused = FUSIONS[cfg.fusion](cfg, name="fusion")(
+            features,
+            [latents[name] for name in cfg.modality_names],
+            jnp.stack(present, axis=-1),
+            not deterministic,
+        )
         return Prediction(
-            probs=jax.nn.sigmoid(logits),
-            logits=logits,
-            logit_mean=logit_mean,
-            logit_var=logit_var,
+            probs=jax.nn.sigmoid(fused.logits),
+            logits=fused.logits,
+            logit_mean=fused.logit_mean,
+            logit_var=fused.logit_var,
             latents=latents,
-            fused=fused,
-            weights=weights,
-            unimodal_logits=jnp.stack(unimodal, axis=-1),
+            fused=fused.posterior,
+            weights=fused.weights,
+            unimodal_logits=fused.unimodal_logits,
+            direct_logits=fused.direct_logits,
         )
 
     def _label_features(
@@ -105,17 +100,6 @@ class LDDU(nn.Module):
             )(values, mask, deterministic)
         return features
 
-    def _sampled_logit(self, mean: Array, var: Array) -> Array:
-        """Log-odds of the mean over samples of sigmoid(logit).
-
-        The read-out is linear, so sampling the logit is sampling the latent.
-        """
-        logit = Gaussian(mean, var)
-        draws = gaussian.sample(self.make_rng("sample"), logit, self.config.samples)
-        log_p = jax.nn.logsumexp(jax.nn.log_sigmoid(draws), axis=0)
-        log_q = jax.nn.logsumexp(jax.nn.log_sigmoid(-draws), axis=0)
-        return log_p - log_q
-
     @staticmethod
     def with_base_rate(variables: Any, base_rate: np.ndarray) -> Any:
         """Sets the probabilities that the model gives when it sees nothing.
@@ -127,7 +111,21 @@ class LDDU(nn.Module):
         Returns:
           Variables with the base rate in place.
         """
-        rate = jnp.asarray(base_rate, jnp.float32)
-        head = variables["params"]["head"]
+        params = variables["params"]
+        head = params["fusion"].get("head", {})
+        if "prior_logit" not in head:  # only precision fusion has a prior to fall back to
+            return variables
+        rate = jnp.asarray(base_rate, head["prior_logit"].dtype)
         head = {**head, "prior_logit": jnp.log(rate) - jnp.log1p(-rate)}
-        return {**variables, "params": {**variables["params"], "head": head}}
+        return {**variables, "params": {**params, "fusion": {**params["fusion"], "head": head}}}
+
+
+def example_batch(config: ModelConfig) -> Batch:
+    """One row of zeros in every modality, as `LDDU.init` needs for its shapes."""
+    return Batch(
+        {
+            m.name: Modality(jnp.zeros((1, 1, m.features)), jnp.ones((1, 1), bool))
+            for m in config.modalities
+        },
+        {m.name: jnp.ones(1, bool) for m in config.modalities},
+    )

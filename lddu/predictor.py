@@ -20,8 +20,9 @@ from lddu.config import Config, ModelConfig
 from lddu.data.batching import batches, check_batch, take
 from lddu.data.normalize import Normalizer, fit_normalizer, normalize
 from lddu.metrics.multilabel import threshold
-from lddu.model import LDDU
+from lddu.model import LDDU, example_batch
 from lddu.structs import Batch, Prediction
+from lddu.training.state import base_rate
 
 _FORMAT = 1
 
@@ -34,6 +35,7 @@ class Predictor:
       config: The configuration it was trained with.
       params: Parameters with a leading axis of K ensemble members.
       normalizer: Applied to every input.
+      base_rate: (C,) share of positives in the training labels.
       temperature: Applied to the logits of the members' mean probability.
       shared_threshold: () decision threshold on calibrated probabilities.
       label_thresholds: (C,) one threshold per label.
@@ -43,6 +45,7 @@ class Predictor:
     config: Config
     params: Any
     normalizer: Normalizer
+    base_rate: np.ndarray
     temperature: Temperature
     shared_threshold: np.ndarray
     label_thresholds: np.ndarray
@@ -158,7 +161,9 @@ class Predictor:
             raise ValueError(f"{path}: format {saved.get('format')!r}, expected {_FORMAT}")
         config = Config.from_json((path / "config.json").read_text())
         one = jax.eval_shape(
-            lambda: LDDU(config.model).init(jax.random.key(0), _example(config))["params"]
+            lambda: LDDU(config.model).init(jax.random.key(0), example_batch(config.model))[
+                "params"
+            ]
         )
         device = jax.sharding.SingleDeviceSharding(jax.devices()[0])
         like = jax.tree.map(
@@ -183,6 +188,7 @@ class Predictor:
                 {k: array(v) for k, v in saved["mean"].items()},
                 {k: array(v) for k, v in saved["std"].items()},
             ),
+            base_rate=np.asarray(saved["base_rate"]),
             temperature=Temperature(
                 jnp.asarray(saved["temperature"], jnp.float32),
                 jnp.asarray(saved["anchor"], jnp.float32),
@@ -199,6 +205,7 @@ class Predictor:
             "members": int(jax.tree.leaves(self.params)[0].shape[0]),
             "mean": {k: np.asarray(v).tolist() for k, v in self.normalizer.mean.items()},
             "std": {k: np.asarray(v).tolist() for k, v in self.normalizer.std.items()},
+            "base_rate": np.asarray(self.base_rate).tolist(),
             "temperature": np.asarray(self.temperature.temperature).tolist(),
             "anchor": np.asarray(self.temperature.anchor).tolist(),
             "shared_threshold": float(self.shared_threshold),
@@ -256,6 +263,7 @@ def fit(
         config,
         params,
         normalizer,
+        base_rate(train.labels),
         _identity(len(config.model.labels)),
         np.asarray(0.5),
         np.full(len(config.model.labels), 0.5),
@@ -268,8 +276,8 @@ def calibrate(predictor: Predictor, valid: Batch) -> Predictor:
     """The same predictor with temperature and thresholds fitted on `valid` (hard labels)."""
     cfg = predictor.config.calibration
     labels = np.asarray(valid.labels)
-    prior = jnp.asarray(predictor.params["head"]["prior_logit"][0])
-    anchor = prior if cfg.anchor == "base_rate" else jnp.zeros_like(prior)
+    rate = jnp.asarray(predictor.base_rate, jnp.float32)
+    anchor = jnp.log(rate) - jnp.log1p(-rate) if cfg.anchor == "base_rate" else jnp.zeros_like(rate)
     raw = predictor.predict(valid, calibrated=False)
     if cfg.temperature == "none":
         temperature = _identity(len(predictor.labels))
@@ -313,15 +321,22 @@ def _combine(members: Prediction, temperature: Temperature, observed: jax.Array)
     logits = jnp.where(seen, apply_temperature(temperature, log_p - log_q), log_p - log_q)
     tempered = jnp.where(seen, apply_temperature(temperature, members.logits), members.logits)
     parts = uncertainty.decompose_variance(jax.nn.sigmoid(tempered))
+
+    def mean(leaf: jax.Array | None) -> jax.Array | None:
+        return jax.tree.map(lambda x: x.mean(0), leaf)
+
     return Prediction(
         probs=jax.nn.sigmoid(logits),
         logits=logits,
-        logit_mean=members.logit_mean.mean(0),
-        logit_var=members.logit_var.mean(0) + members.logit_mean.var(0),
+        logit_mean=mean(members.logit_mean),
+        logit_var=None
+        if members.logit_var is None
+        else members.logit_var.mean(0) + members.logit_mean.var(0),
         latents=jax.tree.map(lambda x: x[0], members.latents),
         fused=jax.tree.map(lambda x: x[0], members.fused),
-        weights=members.weights.mean(0),
-        unimodal_logits=members.unimodal_logits.mean(0),
+        weights=mean(members.weights),
+        unimodal_logits=mean(members.unimodal_logits),
+        direct_logits=mean(members.direct_logits),
         aleatoric=parts.aleatoric,
         epistemic=parts.epistemic,
     )
@@ -338,18 +353,6 @@ def _select(batch: Batch, config: Config) -> Batch:
 
 def _identity(labels: int) -> Temperature:
     return Temperature(jnp.ones(()), jnp.zeros(labels))
-
-
-def _example(config: Config) -> Batch:
-    from lddu.structs import Modality
-
-    return Batch(
-        {
-            m.name: Modality(jnp.zeros((1, 1, m.features)), jnp.ones((1, 1), bool))
-            for m in config.model.modalities
-        },
-        {m.name: jnp.ones(1, bool) for m in config.model.modalities},
-    )
 
 
 def _claim(folder: Path, config: Config) -> Path:

@@ -64,6 +64,9 @@ class Batch:
 class Prediction:
     """What the model says of a batch: probabilities and the distributions behind them.
 
+    Fusions other than "precision" have no Gaussian logit, fused posterior, weights or unimodal
+    predictions: those are None there.
+
     Attributes:
       probs: (B, C) probability that each label is present.
       logits: (B, C) log-odds of `probs`.
@@ -74,6 +77,7 @@ class Prediction:
       weights: (B, C, M) share of the fused precision that each modality supplies, in the order of
         the configuration's modalities; a missing one has 0, and the prior holds the rest.
       unimodal_logits: (B, C, M) log-odds from each modality's own posterior alone.
+      direct_logits: (B, C) log-odds of the direct probability; fusion "gate" only.
       aleatoric: (B, C) mean over members of p (1 - p), each member at the fitted temperature; see
         `lddu.uncertainty`. None from the model itself, set by `Predictor`.
       epistemic: (B, C) variance of those p over members; zero for one member.
@@ -81,11 +85,12 @@ class Prediction:
 
     probs: Array
     logits: Array
-    logit_mean: Array
-    logit_var: Array
+    logit_mean: Array | None
+    logit_var: Array | None
     latents: Mapping[str, Gaussian]
-    fused: Gaussian
-    weights: Array
-    unimodal_logits: Array
+    fused: Gaussian | None
+    weights: Array | None
+    unimodal_logits: Array | None
+    direct_logits: Array | None = None
     aleatoric: Array | None = None
     epistemic: Array | None = None

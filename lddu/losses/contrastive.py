@@ -1,6 +1,6 @@
 """Contrastive disentanglement of latent Gaussians, with a memory bank of past features."""
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +10,7 @@ from lddu.config import Similarity
 from lddu.gaussian import Gaussian
 
 _EMPTY = -1
+_NOBODYS = 1_000_000  # ids from here on are given once only
 
 
 class Bank(NamedTuple):
@@ -32,6 +33,19 @@ def empty_bank(size: int, width: int) -> Bank:
         jnp.zeros((size, width), jnp.float32),
         jnp.full((size,), _EMPTY, jnp.int32),
         jnp.zeros((), jnp.int32),
+    )
+
+
+def random_bank(key: Array, size: int, width: int) -> Bank:
+    """The bank as the official code starts it: noise that every anchor is pushed away from.
+
+    Features are standard normal, scaled to unit norm over the bank (not over each feature vector);
+    classes are such that no entry is anyone's positive.
+    """
+    noise = jax.random.normal(key, (size, width))
+    features = noise * jax.lax.rsqrt(jnp.square(noise).sum(0) + 1e-12)
+    return empty_bank(size, width)._replace(
+        features=features, classes=_NOBODYS + jnp.arange(size, dtype=jnp.int32)
     )
 
 
@@ -61,8 +75,7 @@ def embed(q: Gaussian, similarity: Similarity) -> Array:
 
     Args:
       q: Gaussian of shape (..., Z).
-      similarity: "cosine": unit mean and unit deviation, concatenated and scaled to norm 1 (LDDU
-        equation 9). "bhattacharyya": mean and variance as they are.
+      similarity: "cosine": unit mean and unit deviation, concatenated (LDDU equation 9). "bhattacharyya": mean and variance as they are.
 
     Returns:
       (..., 2 Z).
@@ -70,7 +83,7 @@ def embed(q: Gaussian, similarity: Similarity) -> Array:
     if similarity == "bhattacharyya":
         return jnp.concatenate([q.mean, q.var], -1)
     unit = [_unit(q.mean), _unit(jnp.sqrt(q.var))]
-    return jnp.concatenate(unit, -1) * (0.5**0.5)
+    return jnp.concatenate(unit, -1)
 
 
 def compare(a: Array, b: Array, similarity: Similarity) -> Array:
@@ -86,7 +99,7 @@ def compare(a: Array, b: Array, similarity: Similarity) -> Array:
       (n, m).
     """
     if similarity == "cosine":
-        return a @ b.T
+        return 0.5 * (a @ b.T)  # the norm of each is sqrt(2)
     z = a.shape[-1] // 2
 
     def against_all(row: Array) -> Array:
@@ -107,8 +120,9 @@ def supervised_contrastive(
     *,
     temperature: float = 0.07,
     similarity: Similarity = "cosine",
+    anchors: Literal["batch", "bank"] = "batch",
 ) -> Array:
-    """Supervised contrastive loss of each batch entry against the batch and the bank.
+    """Supervised contrastive loss of each anchor against the batch and the bank.
 
     For anchor i with positives P(i), the entries of its class other than itself:
     -1/|P(i)| sum_p log( exp(s_ip / t) / sum_{j != i} exp(s_ij / t) ).
@@ -119,9 +133,11 @@ def supervised_contrastive(
       bank: Past features; empty slots are ignored.
       temperature: t.
       similarity: As in `embed`.
+      anchors: "batch": its n entries. "bank": these and the N of the bank, as in the official code;
+        the matrix of similarities is then (n + N, n + N).
 
     Returns:
-      (n,) losses, 0 for ignored entries and for anchors without a positive. Reduce with
+      (n,) or (n + N,) losses, 0 for ignored entries and for anchors without a positive. Reduce with
       `sum / count(nonzero)` or as you like.
 
     References:
@@ -131,7 +147,8 @@ def supervised_contrastive(
     key_classes = jnp.concatenate([classes, bank.classes])
     # Ignored entries may hold anything, NaN included; any valid embedding will do in their place.
     keys = jnp.where((key_classes != _EMPTY)[:, None], keys, 1.0)
-    n = features.shape[0]
+    n = features.shape[0] if anchors == "batch" else keys.shape[0]
+    classes = key_classes[:n]
     logits = compare(keys[:n], keys, similarity) / temperature
     itself = jnp.arange(keys.shape[0])[None, :] == jnp.arange(n)[:, None]
     valid = (key_classes != _EMPTY)[None, :] & ~itself
@@ -156,14 +173,14 @@ def label_state_classes(
       cross_modal: Whether modalities share classes, so that positives cross modalities.
 
     Returns:
-      (B, C, M) int ids, -1 where an entry does not exist.
+      (B, M, C) int ids, -1 where an entry does not exist.
     """
     num_labels = labels.shape[1]
     state = (labels < 0.5).astype(jnp.int32)
-    ids = (jnp.arange(num_labels) + num_labels * state)[:, :, None]
+    ids = (jnp.arange(num_labels) + num_labels * state)[:, None, :]
     if not cross_modal:
-        ids = ids + 2 * num_labels * jnp.arange(modalities)
-    return jnp.where(where[:, None, :], ids, _EMPTY)
+        ids = ids + 2 * num_labels * jnp.arange(modalities)[:, None]
+    return jnp.where(where[:, :, None], ids, _EMPTY)
 
 
 def _unit(x: Array) -> Array:

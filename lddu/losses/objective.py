@@ -13,9 +13,10 @@ from lddu.losses.contrastive import (
     empty_bank,
     enqueue,
     label_state_classes,
+    random_bank,
     supervised_contrastive,
 )
-from lddu.losses.spread import spread_calibration
+from lddu.losses.spread import official_spread, spread_calibration
 from lddu.structs import Batch, Prediction
 
 
@@ -54,14 +55,16 @@ def objective(
         alone = binary_cross_entropy(prediction.unimodal_logits, targets[..., None])
         terms["unimodal"] = mean_over_present(alone.mean(1))
         total += loss.unimodal * terms["unimodal"]
+    if loss.direct:
+        direct = binary_cross_entropy(prediction.direct_logits, targets)
+        terms["direct"] = mean(direct.mean(-1))
+        total += loss.direct * terms["direct"]
     if loss.kl:
         kl = [kl_from_standard_normal(prediction.latents[m]).mean(-1) for m in names]
         terms["kl"] = mean_over_present(jnp.stack(kl, -1))
         total += loss.kl * terms["kl"]
     if loss.spread:
-        spread = jnp.sqrt(prediction.fused.var.mean(-1) + 1e-12)
-        error = jnp.abs(prediction.probs - labels)
-        terms["spread"] = spread_calibration(spread, error, weight > 0).mean()
+        terms["spread"] = _spread(prediction, labels, weight > 0, names, loss)
         total += loss.spread * terms["spread"]
     if loss.contrastive:
         terms["contrastive"], bank = _contrast(prediction, labels, counts, bank, names, loss)
@@ -69,9 +72,27 @@ def objective(
     return total, terms, bank
 
 
-def initial_bank(model: ModelConfig, loss: LossConfig) -> Bank:
-    """The empty bank that the first call of `objective` takes."""
-    return empty_bank(loss.bank_size if loss.contrastive else 0, 2 * model.latent)
+def initial_bank(model: ModelConfig, loss: LossConfig, key: Array | None = None) -> Bank:
+    """The bank that the first call of `objective` takes; `key` is for `bank_start="random"`."""
+    size = loss.bank_size if loss.contrastive else 0
+    if loss.bank_start == "random":
+        return random_bank(jax.random.key(0) if key is None else key, size, 2 * model.latent)
+    return empty_bank(size, 2 * model.latent)
+
+
+def _spread(
+    prediction: Prediction, labels: Array, where: Array, names: tuple[str, ...], loss: LossConfig
+) -> Array:
+    # Epsilons inside the roots: their gradient at zero variance is infinite otherwise.
+    if loss.spread_target == "probability":
+        variances = sum(prediction.latents[name].var.sum(-1) for name in names)
+        return official_spread(jnp.sqrt(variances + 1e-12), prediction.direct_logits)
+    if prediction.fused is not None:
+        variance = prediction.fused.var.mean(-1)
+    else:
+        variance = sum(prediction.latents[name].var.mean(-1) for name in names) / len(names)
+    error = jnp.abs(prediction.probs - labels)
+    return spread_calibration(jnp.sqrt(variance + 1e-12), error, where).mean()
 
 
 def _contrast(
@@ -83,7 +104,7 @@ def _contrast(
     loss: LossConfig,
 ) -> tuple[Array, Bank]:
     stacked = jax.tree.map(
-        lambda *x: jnp.stack(x, axis=2), *(prediction.latents[name] for name in names)
+        lambda *x: jnp.stack(x, axis=1), *(prediction.latents[name] for name in names)
     )
     features = embed(Gaussian(*stacked), loss.similarity)
     features = features.reshape(-1, features.shape[-1])
@@ -91,7 +112,12 @@ def _contrast(
         labels, len(names), counts, cross_modal=loss.cross_modal_positives
     ).reshape(-1)
     losses = supervised_contrastive(
-        features, classes, bank, temperature=loss.temperature, similarity=loss.similarity
+        features,
+        classes,
+        bank,
+        temperature=loss.temperature,
+        similarity=loss.similarity,
+        anchors=loss.anchors,
     )
     value = losses.sum() / jnp.maximum((losses != 0).sum(), 1)
     if loss.bank_size:

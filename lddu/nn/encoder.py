@@ -7,8 +7,6 @@ from jax import Array
 
 from lddu.config import EncoderConfig
 
-_init = nn.initializers.normal(0.02)  # BERT's and LDDU's
-
 
 def attend(
     query: Array, key: Array, value: Array, mask: Array, dropout_key: Array | None, rate: float
@@ -64,9 +62,10 @@ class TransformerLayer(nn.Module):
         """Maps (B, T, hidden) to (B, T, hidden)."""
         cfg = self.config
         split = (cfg.heads, cfg.hidden // cfg.heads)
+        init = _kernel_init(cfg)
 
         def projection(name: str) -> Array:
-            return nn.DenseGeneral(split, name=name)(x)
+            return nn.DenseGeneral(split, kernel_init=init, name=name)(x)
 
         dropout_key = None if deterministic else self.make_rng("dropout")
         y = attend(
@@ -77,12 +76,12 @@ class TransformerLayer(nn.Module):
             dropout_key,
             cfg.attention_dropout,
         )
-        y = nn.DenseGeneral(cfg.hidden, axis=(-2, -1), name="attention_out")(y)
+        y = nn.DenseGeneral(cfg.hidden, axis=(-2, -1), kernel_init=init, name="attention_out")(y)
         y = nn.Dropout(cfg.dropout)(y, deterministic)
         x = nn.LayerNorm(epsilon=cfg.layer_norm_epsilon, name="attention_norm")(x + y)
-        y = nn.Dense(cfg.feed_forward, name="feed_forward_in")(x)
+        y = nn.Dense(cfg.feed_forward, kernel_init=init, name="feed_forward_in")(x)
         y = nn.gelu(y, approximate=False)
-        y = nn.Dense(cfg.hidden, name="feed_forward_out")(y)
+        y = nn.Dense(cfg.hidden, kernel_init=init, name="feed_forward_out")(y)
         y = nn.Dropout(cfg.dropout)(y, deterministic)
         return nn.LayerNorm(epsilon=cfg.layer_norm_epsilon, name="feed_forward_norm")(x + y)
 
@@ -126,8 +125,14 @@ class ModalityEncoder(nn.Module):
             x = nn.LayerNorm(
                 epsilon=cfg.input_norm_epsilon, use_fast_variance=False, name="input_norm"
             )(x)
-        x = nn.Dense(cfg.hidden, name="project")(x)
-        table = self.param("positions", _init, (self.length, cfg.hidden))
+        x = nn.Dense(cfg.hidden, kernel_init=_kernel_init(cfg), name="project")(x)
+        table = self.param("positions", nn.initializers.normal(0.02), (self.length, cfg.hidden))
         x = nn.LayerNorm(epsilon=cfg.layer_norm_epsilon, name="norm")(x + table[: x.shape[1]])
         x = nn.Dropout(cfg.dropout)(x, deterministic)
         return Transformer(cfg, name="transformer")(x, mask, deterministic)
+
+
+def _kernel_init(config: EncoderConfig) -> nn.initializers.Initializer:
+    if config.kernel_std is None:
+        return nn.initializers.lecun_normal()
+    return nn.initializers.normal(config.kernel_std)

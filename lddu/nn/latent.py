@@ -5,31 +5,33 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from lddu.config import ModelConfig
 from lddu.gaussian import Gaussian
 
 
 class LatentGaussian(nn.Module):
     """An MLP with a mean head and a variance head, shared over labels.
 
-    The variance is softplus plus a floor, so that precision stays bounded and never turns negative.
+    The variance is softplus plus a floor, so that precision stays bounded and never turns negative;
+    or, as in the official code, the exponential of an unbounded log-variance.
 
     References:
-      Huang et al., arXiv:2502.13954, section 3.4 (there: the log-variance, unbounded).
+      Huang et al., arXiv:2502.13954, section 3.4.
     """
 
-    hidden: tuple[int, ...]
-    latent: int
-    variance_floor: float
-    initial_variance: float
+    config: ModelConfig
 
     @nn.compact
     def __call__(self, x: Array) -> Gaussian:
         """Maps (..., D) features to a Gaussian with (..., latent) mean and variance."""
-        for i, width in enumerate(self.hidden):
+        cfg = self.config
+        for i, width in enumerate(cfg.latent_hidden):
             x = nn.relu(nn.Dense(width, name=f"hidden_{i}")(x))
-        mean = nn.Dense(self.latent, name="mean")(x)
+        mean = nn.Dense(cfg.latent, name="mean")(x)
+        if cfg.variance == "exp":
+            return Gaussian(mean, jnp.exp(nn.Dense(cfg.latent, name="variance")(x)))
         # The inverse of softplus, so that training starts at `initial_variance`.
-        start = self.initial_variance - self.variance_floor
+        start = cfg.initial_variance - cfg.variance_floor
         start = start + jnp.log(-jnp.expm1(-start))
-        raw = nn.Dense(self.latent, bias_init=nn.initializers.constant(start), name="variance")(x)
-        return Gaussian(mean, jax.nn.softplus(raw) + self.variance_floor)
+        raw = nn.Dense(cfg.latent, bias_init=nn.initializers.constant(start), name="variance")(x)
+        return Gaussian(mean, jax.nn.softplus(raw) + cfg.variance_floor)

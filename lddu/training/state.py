@@ -63,7 +63,7 @@ def create_state(
         params=params,
         average=jax.tree.map(jnp.copy, params) if config.train.average else None,
         opt_state=optimizer.init(params),
-        bank=initial_bank(config.model, config.loss),
+        bank=initial_bank(config.model, config.loss, jax.random.fold_in(key, 1)),
     )
 
 
