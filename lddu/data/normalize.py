@@ -31,7 +31,9 @@ def fit_normalizer(batch: Batch) -> Normalizer:
             continue
         mean[name] = real.mean(0, dtype=np.float64).astype(np.float32)
         spread = real.std(0, dtype=np.float64).astype(np.float32)
-        std[name] = np.where(spread > 1e-6 * (1 + np.abs(mean[name])), spread, 1.0)
+        # Relative, so that it is the same in every unit: some are tiny (a field in tesla).
+        smallest = np.maximum(1e-6 * np.abs(mean[name]), np.finfo(np.float32).tiny)
+        std[name] = np.where(spread > smallest, spread, np.float32(1.0))
     return Normalizer(mean, std)
 
 

@@ -58,13 +58,29 @@ def test_rows_without_the_modality_do_not_count(batch):
 
 @pytest.mark.parametrize("constant", [0.0, 0.1, -1e6])
 def test_constant_features_are_shifted_but_not_scaled(constant):
-    varying = np.tile([1.0, 2.0, 4.0], 1000)  # long, so that the mean is not exact
-    batch = from_sequences({"x": [np.stack([np.full(3000, constant), varying], 1)]})
+    varying = np.array([1.0, 2.0, 4.0])
+    batch = from_sequences({"x": [np.stack([np.full(3, constant), varying], 1)]})
     normalizer = fit_normalizer(batch)
     assert normalizer.std["x"][0] == 1
     values = normalize(batch, normalizer).modalities["x"].values
     np.testing.assert_allclose(values[0, :, 0], 0, atol=1e-6 * max(1, abs(constant)))
     np.testing.assert_allclose(values[0, :, 1].std(), 1, rtol=1e-5)
+
+
+def test_the_last_bit_of_float32_is_not_a_signal():
+    values = np.array([1, np.nextafter(np.float32(1), np.float32(2))], np.float32)
+    assert fit_normalizer(from_sequences({"x": [values[:, None]]})).std["x"] == 1
+
+
+@pytest.mark.parametrize("unit", [1e-13, 1e13])
+def test_units_do_not_matter(unit):
+    values = np.random.default_rng(0).standard_normal((50, 2))
+    normal = [
+        normalize(batch, fit_normalizer(batch)).modalities["x"].values
+        for batch in (from_sequences({"x": [values]}), from_sequences({"x": [unit * values]}))
+    ]
+    np.testing.assert_allclose(normal[1], normal[0], atol=1e-5)
+    assert normal[0].dtype == np.float32
 
 
 def test_a_modality_that_is_always_missing_is_left_alone():

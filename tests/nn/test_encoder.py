@@ -153,9 +153,10 @@ def test_gradients_are_finite_with_padding_and_at_extremes(scale):
 
 def test_input_norm_takes_out_an_offset_and_a_scale():
     variables, apply = build()
-    plain = apply(variables, VALUES, MASK)
-    moved = apply(variables, 1e4 + 100 * VALUES, MASK)
-    np.testing.assert_allclose(plain[MASK], moved[MASK], atol=5e-3)
+    values = np.round(64 * VALUES) / 64  # exact in float32, also with the offset
+    plain = apply(variables, values, MASK)
+    for moved in (8000 + values, 50 * values):
+        np.testing.assert_allclose(plain[MASK], apply(variables, moved, MASK)[MASK], atol=1e-3)
     variables, apply = build(layers=1, input_norm=False)
     assert "input_norm" not in variables["params"]
     moved = apply(variables, 1 + VALUES, MASK)

@@ -22,13 +22,15 @@ _FACTORIES = {
 }
 # A pointer's width is part of NumPy's code for objects.
 _SPEC = re.compile(r"[biufcSUVMm]\d*|O8?")
-_ML_DTYPES = {
-    f"ml_dtypes.{name}": np.dtype(getattr(ml_dtypes, name))
+# The numbers that NumPy itself lacks.
+ML_DTYPES = {
+    name: np.dtype(getattr(ml_dtypes, name))
     for name in (
         *("bfloat16", "float8_e4m3fn", "float8_e4m3fnuz", "float8_e5m2", "float8_e5m2fnuz"),
         "float8_e8m0fnu",
     )
 }
+_ML_NAMES = {f"ml_dtypes.{name}": dtype for name, dtype in ML_DTYPES.items()}
 
 
 def _sequence(kind: Callable) -> Callable:
@@ -92,8 +94,8 @@ def whole(values: Any) -> tuple[int, ...]:
 
 def _dtype(spec: str, *_: Any) -> Pending:
     """`numpy.dtype(spec, align, copy)`."""
-    if type(spec) is Name and spec in _ML_DTYPES:
-        return Pending(lambda state: _ML_DTYPES[spec])
+    if type(spec) is Name and spec in _ML_NAMES:
+        return Pending(lambda state: _ML_NAMES[spec])
     if type(spec) is not str or not _SPEC.fullmatch(spec):
         raise UnsafePickleError(f"asks for numpy.dtype of {spec!r:.80}")
     return Pending(lambda state: _dtype_with(np.dtype(spec), state))
@@ -214,7 +216,7 @@ def _numpy_calls() -> dict[str, Callable | None]:
             f"{core}.multiarray.scalar": _scalar,
             f"{core}.numeric._frombuffer": _frombuffer,
         }
-    return calls | dict.fromkeys(_ML_DTYPES)
+    return calls | dict.fromkeys(_ML_NAMES)
 
 
 def _builtin_calls() -> dict[str, Callable | None]:

@@ -52,9 +52,6 @@ class Machine:
     """Reads one pickle of protocol 0 to 5.
 
     Strings of Python 2 become text as Latin-1, which keeps every byte.
-
-    Attributes:
-      read: Reads exactly n bytes of the file.
     """
 
     def __init__(

@@ -6,7 +6,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-from lddu.data.formats.calls import whole
+from lddu.data.formats.calls import ML_DTYPES, whole
 from lddu.data.formats.machine import Name, UnsafePickleError
 
 _STORAGES = {
@@ -33,12 +33,9 @@ _NUMPY_NAMES = (
     *("float16", "float32", "float64", "complex64", "complex128", "bool"),
     *("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"),
 )
-_ML_NAMES = (
-    *("bfloat16", "float8_e4m3fn", "float8_e4m3fnuz", "float8_e5m2", "float8_e5m2fnuz"),
-    "float8_e8m0fnu",
-)
-_DTYPES = {f"torch.{name}": np.dtype(name) for name in _NUMPY_NAMES} | {
-    f"torch.{name}": np.dtype(getattr(ml_dtypes, name)) for name in _ML_NAMES
+_DTYPES = {
+    f"torch.{name}": dtype
+    for name, dtype in ({name: np.dtype(name) for name in _NUMPY_NAMES} | ML_DTYPES).items()
 }
 _TENSOR_TYPES = ("torch.Tensor", "torch.nn.parameter.Parameter", "torch.nn.parameter.Buffer")
 

@@ -1,5 +1,6 @@
 """Cut and altered files: an error or data, never anything else."""
 
+import os
 import pickle
 import zipfile
 from collections import OrderedDict, defaultdict
@@ -57,7 +58,7 @@ def check_data(value) -> None:
             if value.dtype == object:
                 rest += [value[first], value[last]]
             else:
-                assert len(value[first].tobytes()) == len(value[last].tobytes())
+                assert all(isinstance(value[end], np.generic) for end in (first, last))
 
 
 def reads(load, path) -> None:
@@ -87,14 +88,13 @@ def test_every_cut_is_an_error(write, stored, which):
     path = stored(content, "file.pt")
     # From the end on, so that one file serves.
     for end in reversed(range(len(content))):
-        with path.open("r+b") as file:
-            file.truncate(end)
+        os.truncate(path, end)
         with pytest.raises(ValueError, match=r"file\.pt"):
             load_torch(path)
 
 
 @settings(
-    max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=250, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(
     which=st.integers(0, 6),
@@ -112,7 +112,7 @@ def test_altered_bytes(write, stored, which, changes, cut):
 
 
 @settings(
-    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(content=st.binary(max_size=60))
 def test_any_bytes(stored, content):
