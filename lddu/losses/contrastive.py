@@ -75,7 +75,8 @@ def embed(q: Gaussian, similarity: Similarity) -> Array:
 
     Args:
       q: Gaussian of shape (..., Z).
-      similarity: "cosine": unit mean and unit deviation, concatenated (LDDU equation 9). "bhattacharyya": mean and variance as they are.
+      similarity: "cosine": unit mean and unit deviation, concatenated (LDDU equation 9).
+        "bhattacharyya": mean and variance as they are.
 
     Returns:
       (..., 2 Z).

@@ -78,12 +78,12 @@ class TransformerLayer(nn.Module):
         )
         y = nn.DenseGeneral(cfg.hidden, axis=(-2, -1), kernel_init=init, name="attention_out")(y)
         y = nn.Dropout(cfg.dropout)(y, deterministic)
-        x = nn.LayerNorm(epsilon=cfg.layer_norm_epsilon, name="attention_norm")(x + y)
+        x = _norm(cfg.layer_norm_epsilon, "attention_norm")(x + y)
         y = nn.Dense(cfg.feed_forward, kernel_init=init, name="feed_forward_in")(x)
         y = nn.gelu(y, approximate=False)
         y = nn.Dense(cfg.hidden, kernel_init=init, name="feed_forward_out")(y)
         y = nn.Dropout(cfg.dropout)(y, deterministic)
-        return nn.LayerNorm(epsilon=cfg.layer_norm_epsilon, name="feed_forward_norm")(x + y)
+        return _norm(cfg.layer_norm_epsilon, "feed_forward_norm")(x + y)
 
 
 class Transformer(nn.Module):
@@ -121,15 +121,17 @@ class ModalityEncoder(nn.Module):
         # Padding may hold anything, NaN included; zeroed here so that 0 * NaN never meets a sum.
         x = jnp.where(mask[..., None], values, 0.0)
         if cfg.input_norm:
-            # The fast variance, E[x^2] - E[x]^2, is noise for features far from 0.
-            x = nn.LayerNorm(
-                epsilon=cfg.input_norm_epsilon, use_fast_variance=False, name="input_norm"
-            )(x)
+            x = _norm(cfg.input_norm_epsilon, "input_norm")(x)
         x = nn.Dense(cfg.hidden, kernel_init=_kernel_init(cfg), name="project")(x)
         table = self.param("positions", nn.initializers.normal(0.02), (self.length, cfg.hidden))
-        x = nn.LayerNorm(epsilon=cfg.layer_norm_epsilon, name="norm")(x + table[: x.shape[1]])
+        x = _norm(cfg.layer_norm_epsilon, "norm")(x + table[: x.shape[1]])
         x = nn.Dropout(cfg.dropout)(x, deterministic)
         return Transformer(cfg, name="transformer")(x, mask, deterministic)
+
+
+def _norm(epsilon: float, name: str) -> nn.LayerNorm:
+    # The fast variance, E[x^2] - E[x]^2, is noise for features far from 0.
+    return nn.LayerNorm(epsilon=epsilon, use_fast_variance=False, name=name)
 
 
 def _kernel_init(config: EncoderConfig) -> nn.initializers.Initializer:
