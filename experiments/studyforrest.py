@@ -146,7 +146,13 @@ def load(args: Args) -> Windows:
             return studyforrest.load(args.data, text=MiniLM(), text_dim=96)
         return studyforrest.load(args.data)
     path = args.data or Path(os.environ.get("LDDU_DATA", ".")) / "studyforrest" / "windows.npz"
-    return studyforrest.load_windows(path / "windows.npz" if path.is_dir() else path)
+    path = path / "windows.npz" if path.is_dir() else path
+    if not path.is_file():
+        raise SystemExit(
+            f"there is no {path}. Say where it lies with --data or the environment variable "
+            "LDDU_DATA, or make the same windows from the raw files: --source raw --text minilm"
+        )
+    return studyforrest.load_windows(path)
 
 
 def configure(windows: Windows, args: Args) -> Config:

@@ -246,6 +246,10 @@ class TrainConfig:
             value = getattr(self, name)
             _require(0 <= value < 1, f"train: {name}={value} is not in [0, 1)")
         _require(
+            self.optimizer in ("adamw", "bert_adam"),
+            f"train: optimizer={self.optimizer!r}; choose 'adamw' or 'bert_adam'",
+        )
+        _require(
             self.monitor in ("nll", "micro_f1"),
             f"train: monitor={self.monitor!r}; choose 'nll' or 'micro_f1'",
         )

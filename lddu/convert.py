@@ -125,12 +125,14 @@ def _shapes(config: Config) -> dict[Path, tuple[int, ...]]:
 
 def _rules(config: Config) -> Iterator[_Rule]:
     model = config.model
-    unknown = [name for name in model.modality_names if name not in _STREAMS]
-    if model.fusion != "gate" or model.statistics or len(model.latent_hidden) != 3 or unknown:
+    # Another order would convert too, into heads that read the wrong modalities.
+    ordered = list(model.modality_names) == [n for n in _STREAMS if n in model.modality_names]
+    if model.fusion != "gate" or model.statistics or len(model.latent_hidden) != 3 or not ordered:
         raise ValueError(
             "only the official model's form converts: preset `paper` with modalities among "
-            f"{list(_STREAMS)}; got fusion={model.fusion!r}, statistics={model.statistics}, "
-            f"latent_hidden={model.latent_hidden}, modalities={list(model.modality_names)}"
+            f"{list(_STREAMS)}, in this order; got fusion={model.fusion!r}, statistics="
+            f"{model.statistics}, latent_hidden={model.latent_hidden}, modalities="
+            f"{list(model.modality_names)}"
         )
     yield _same(("label_embeddings",), "embedding_layer.weight")
     for name in model.modality_names:

@@ -60,7 +60,14 @@ class LDDU(nn.Module):
             features.append(
                 self._label_features(m.name, m.length, labels, values, seen, deterministic)
             )
-            latents[m.name] = LatentGaussian(cfg, name=f"latent_{m.name}")(features[-1])
+            latents[m.name] = LatentGaussian(
+                cfg.latent_hidden,
+                cfg.latent,
+                cfg.variance_floor,
+                cfg.initial_variance,
+                cfg.variance,
+                name=f"latent_{m.name}",
+            )(features[-1])
 
         fused = FUSIONS[cfg.fusion](cfg, name="fusion")(
             features,

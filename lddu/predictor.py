@@ -17,7 +17,7 @@ from lddu import uncertainty
 from lddu.calibration import Temperature, apply_temperature, fit_temperature
 from lddu.calibration.thresholds import fit_per_label, fit_shared
 from lddu.config import Config, ModelConfig
-from lddu.data.batching import batches, check_batch, take
+from lddu.data.batching import batches, check_batch, fingerprint, take
 from lddu.data.normalize import Normalizer, fit_normalizer, normalize
 from lddu.metrics.multilabel import threshold
 from lddu.model import LDDU, example_batch
@@ -238,7 +238,7 @@ def fit(
 
     Raises:
       ValueError: If the data do not fit the configuration, validation labels are soft, or
-        `folder` holds another configuration's run.
+        `folder` holds a run of another configuration or on other data.
     """
     from lddu.training.loop import Trainer
 
@@ -249,7 +249,7 @@ def fit(
         raise ValueError(
             "valid.labels are soft; model choice, calibration and thresholds need hard labels"
         )
-    folder = None if folder is None else _claim(Path(folder), config)
+    folder = None if folder is None else _claim(Path(folder), config, train, valid)
     train, valid = _select(train, config), _select(valid, config)
     normalizer = fit_normalizer(train)
     trainer = Trainer(config, normalize(train, normalizer), normalize(valid, normalizer))
@@ -355,8 +355,8 @@ def _identity(labels: int) -> Temperature:
     return Temperature(jnp.ones(()), jnp.zeros(labels))
 
 
-def _claim(folder: Path, config: Config) -> Path:
-    """Makes the run folder this configuration's own."""
+def _claim(folder: Path, config: Config, train: Batch, valid: Batch) -> Path:
+    """Makes the run folder that of this configuration on these data."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "config.json"
     if path.exists() and Config.from_json(path.read_text()) != config:
@@ -365,4 +365,11 @@ def _claim(folder: Path, config: Config) -> Path:
             "delete it"
         )
     path.write_text(config.to_json())
+    path = folder / "data.json"
+    data = {"train": fingerprint(train), "valid": fingerprint(valid)}
+    if path.exists() and json.loads(path.read_text()) != data:
+        raise ValueError(
+            f"{folder} holds a run on other data (see {path}); choose another folder or delete it"
+        )
+    path.write_text(json.dumps(data))
     return folder

@@ -168,13 +168,20 @@ def model(**options):
         (lambda: LossConfig(kl=float("nan")), "loss: kl=nan"),
         (lambda: LossConfig(temperature=0.0), "loss: temperature=0.0 is not > 0"),
         (lambda: LossConfig(bank_size=-1), "loss: bank_size=-1 is negative"),
-        (lambda: LossConfig(similarity="dot"), "similarity='dot'; choose 'cosine' or"),
+        (lambda: model(fusion="mean"), "model: fusion='mean'; choose from .*'gate'"),
+        (lambda: model(variance="relu"), "model: variance='relu'; choose from .*'exp'"),
+        (lambda: LossConfig(direct=-1.0), "loss: direct=-1.0 is negative"),
+        (lambda: LossConfig(spread_target="loss"), "loss: spread_target='loss'; choose from"),
+        (lambda: LossConfig(anchors="all"), "loss: anchors='all'; choose from .*'bank'"),
+        (lambda: LossConfig(bank_start="full"), "loss: bank_start='full'; choose from"),
+        (lambda: LossConfig(similarity="dot"), "similarity='dot'; choose from .*'cosine'"),
         (lambda: TrainConfig(batch_size=0), "train: batch_size=0 is not at least 1"),
         (lambda: TrainConfig(epochs=0), "train: epochs=0 is not at least 1"),
         (lambda: TrainConfig(members=0), "train: members=0 is not at least 1"),
         (lambda: TrainConfig(warmup=1.0), r"train: warmup=1.0 is not in \[0, 1\)"),
         (lambda: TrainConfig(modality_dropout=-0.5), "train: modality_dropout=-0.5 is not"),
         (lambda: TrainConfig(average=1.0), "train: average=1.0 is not"),
+        (lambda: TrainConfig(optimizer="sgd"), "optimizer='sgd'; choose 'adamw' or 'bert_adam'"),
         (lambda: TrainConfig(monitor="loss"), "monitor='loss'; choose 'nll' or 'micro_f1'"),
         (lambda: CalibrationConfig(temperature="all"), "calibration: temperature='all'; choose"),
         (lambda: CalibrationConfig(anchor="zero"), "calibration: anchor='zero'; choose"),
@@ -185,6 +192,34 @@ def model(**options):
 def test_validation(build, message):
     with pytest.raises(ValueError, match=message):
         build()
+
+
+@pytest.mark.parametrize(
+    ("preset", "changes", "message"),
+    [
+        ("paper", {"loss.unimodal": 0.3}, "loss.unimodal=0.3 needs model.fusion='precision'"),
+        ("tiny", {"model.fusion": "gate"}, "loss.unimodal=0.3 needs .* not 'gate'"),
+        ("tiny", {"model.fusion": "concatenation"}, "loss.unimodal=0.3 needs .*set it to 0"),
+        ("tiny", {"loss.direct": 0.1}, "need model.fusion='gate'.*it is 'precision'"),
+        ("tiny", {"loss.spread_target": "probability"}, "need model.fusion='gate'"),
+        (
+            "paper",
+            {"model.fusion": "concatenation", "loss.direct": 0.0},
+            "need model.fusion='gate'.*it is 'concatenation'",
+        ),
+    ],
+)
+def test_losses_that_the_fusion_cannot_serve(preset, changes, message):
+    with pytest.raises(ValueError, match=message):
+        replace(PRESETS[preset](SHAPES, LABELS), changes)
+
+
+@pytest.mark.parametrize("fusion", ["gate", "concatenation"])
+def test_other_fusions_need_only_the_unimodal_loss_off(tiny, fusion):
+    cfg = replace(tiny, {"model.fusion": fusion, "loss.unimodal": 0.0})
+    assert cfg.model.fusion == fusion
+    # Switched off, a term needs nothing.
+    replace(cfg, {"loss.spread": 0.0, "loss.spread_target": "probability"})
 
 
 @pytest.mark.parametrize(

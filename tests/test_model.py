@@ -107,7 +107,7 @@ def test_prediction_is_consistent_with_its_parts():
     present = [batch.present[name][:, None] for name in cfg.modality_names]
     fused, weights = gaussian.fuse(experts, present)
     close((fused, weights), (p.fused, p.weights))
-    head = GaussianLogit(3).bind({"params": variables["params"]["head"]})
+    head = GaussianLogit(3).bind({"params": variables["params"]["fusion"]["head"]})
     mean, var = head(p.fused)
     close((mean, var), (p.logit_mean, p.logit_var))
     close(gaussian.expected_sigmoid_logit(mean, var), p.logits)
@@ -121,7 +121,7 @@ def test_init_is_near_even_odds_and_the_initial_variance():
     p, variables = jit(LDDU(cfg).init_with_output)(jax.random.key(0), make_batch(1, 1))
     np.testing.assert_allclose(p.latents["text"].var.mean(), cfg.initial_variance, rtol=0.5)
     assert np.abs(p.probs - 0.5).max() < 0.4
-    np.testing.assert_array_equal(variables["params"]["head"]["prior_logit"], 0)
+    np.testing.assert_array_equal(variables["params"]["fusion"]["head"]["prior_logit"], 0)
 
 
 def test_jit_equals_no_jit():
@@ -161,6 +161,25 @@ def test_values_at_padding_change_nothing_and_padding_may_be_longer():
     filled = np.where(mask[..., None], text.values, np.float32(np.nan))
     close(apply(variables, change(batch, "text", filled)), plain)
     close(apply(variables, change(batch, "text", text.values[:, :2], mask[:, :2])), plain)
+
+
+@pytest.mark.parametrize("masked", [True, False])
+def test_whether_padded_steps_count(masked):
+    _, variables, apply = build(2, mask_padding=masked)
+    batch = make_batch(2)
+    text = batch.modalities["text"]
+    batch = change(batch, "text", mask=text.mask & (np.arange(4) < 2))
+    mask = batch.modalities["text"].mask
+    padded = apply(variables, batch)
+    # What stands at padded steps never matters.
+    filled = np.where(mask[..., None], text.values, np.float32(np.nan))
+    close(apply(variables, change(batch, "text", filled)), padded)
+    # How many there are does where they are not masked, and where the modality is present.
+    cut = apply(variables, change(batch, "text", text.values[:, :2], mask[:, :2]))
+    moved = np.abs(cut.probs - padded.probs).max(1) > 1e-4
+    np.testing.assert_array_equal(moved, batch.present["text"] & (not masked))
+    if masked:
+        close(cut, padded)
 
 
 def test_a_missing_modality_equals_a_model_without_it():
@@ -213,10 +232,10 @@ def test_with_base_rate_changes_nothing_else_and_not_its_argument():
     before = jax.tree.map(np.copy, variables)
     changed = LDDU.with_base_rate(variables, RATE)
     jax.tree.map(np.testing.assert_array_equal, variables, before)
-    head = changed["params"]["head"]
+    head = changed["params"]["fusion"]["head"]
     np.testing.assert_allclose(expit(head["prior_logit"]), RATE, rtol=1e-6)
-    assert head["weight"] is variables["params"]["head"]["weight"]
-    rest = [{k: v for k, v in t["params"].items() if k != "head"} for t in (changed, variables)]
+    assert head["weight"] is variables["params"]["fusion"]["head"]["weight"]
+    rest = [{**t["params"], "fusion": None} for t in (changed, variables)]
     jax.tree.map(np.testing.assert_array_equal, *rest)
 
 
@@ -312,7 +331,7 @@ def test_finite_at_extreme_inputs(scale):
             for path, g in jax.tree_util.tree_leaves_with_path(slope)
             if not np.any(g)
         ]
-        assert unused == ["['params']['head']['prior_logit']"]
+        assert unused == ["['params']['fusion']['head']['prior_logit']"]
 
 
 def test_float64():

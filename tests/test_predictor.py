@@ -37,11 +37,13 @@ def raw():
     init = jax.jit(jax.vmap(lambda key: model.init(key, take(batch, np.arange(1)))["params"]))
     params = init(keys)
     prior = jnp.tile(jnp.log(RATE / (1 - RATE)), (3, 1))
-    params["head"] = {"weight": 5 * params["head"]["weight"], "prior_logit": prior}
+    weight = 5 * params["fusion"]["head"]["weight"]
+    params["fusion"] = {"head": {"weight": weight, "prior_logit": prior}}
     return Predictor(
         CONFIG,
         params,
         fit_normalizer(batch),
+        RATE,
         Temperature(jnp.ones(()), jnp.zeros(2)),
         np.asarray(0.5),
         np.full(2, 0.5),
@@ -251,8 +253,9 @@ def test_one_member_is_not_uncertain_of_itself(small, data):
 
 
 def test_certain_members_do_not_overflow(small, data):
-    head = {**small.params["head"], "weight": 1e4 * small.params["head"]["weight"]}
-    certain = dataclasses.replace(small, params={**small.params, "head": head})
+    head = small.params["fusion"]["head"]
+    head = {**head, "weight": 1e4 * head["weight"]}
+    certain = dataclasses.replace(small, params={**small.params, "fusion": {"head": head}})
     prediction = certain.predict(data, calibrated=False)
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(prediction))
 
@@ -329,6 +332,7 @@ def test_a_loaded_predictor_predicts_the_same_bits(small, saved, data):
     loaded = Predictor.load(saved)
     assert_identical(loaded.predict(data), small.predict(data))
     assert_identical(loaded.predict(data, calibrated=False), small.predict(data, calibrated=False))
+    np.testing.assert_array_equal(loaded.base_rate, RATE)
     np.testing.assert_array_equal(loaded.thresholds, small.thresholds)
     np.testing.assert_array_equal(loaded.label_thresholds, small.label_thresholds)
     assert loaded.config == small.config

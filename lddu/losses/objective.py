@@ -64,7 +64,7 @@ def objective(
         terms["kl"] = mean_over_present(jnp.stack(kl, -1))
         total += loss.kl * terms["kl"]
     if loss.spread:
-        terms["spread"] = _spread(prediction, labels, weight > 0, names, loss)
+        terms["spread"] = _spread(prediction, labels, weight > 0, present, names, loss)
         total += loss.spread * terms["spread"]
     if loss.contrastive:
         terms["contrastive"], bank = _contrast(prediction, labels, counts, bank, names, loss)
@@ -81,16 +81,24 @@ def initial_bank(model: ModelConfig, loss: LossConfig, key: Array | None = None)
 
 
 def _spread(
-    prediction: Prediction, labels: Array, where: Array, names: tuple[str, ...], loss: LossConfig
+    prediction: Prediction,
+    labels: Array,
+    where: Array,
+    present: Array,
+    names: tuple[str, ...],
+    loss: LossConfig,
 ) -> Array:
     # Epsilons inside the roots: their gradient at zero variance is infinite otherwise.
+    latents = jnp.stack([prediction.latents[name].var for name in names], axis=1)
+    latents = jnp.where(present[:, :, None, None], latents, 0.0)
     if loss.spread_target == "probability":
-        variances = sum(prediction.latents[name].var.sum(-1) for name in names)
-        return official_spread(jnp.sqrt(variances + 1e-12), prediction.direct_logits)
+        norm = jnp.sqrt(latents.sum((1, 3)) + 1e-12)
+        return official_spread(norm, prediction.direct_logits, where)
     if prediction.fused is not None:
         variance = prediction.fused.var.mean(-1)
     else:
-        variance = sum(prediction.latents[name].var.mean(-1) for name in names) / len(names)
+        here = jnp.maximum(present.sum(1), 1)
+        variance = latents.mean(-1).sum(1) / here[:, None]
     error = jnp.abs(prediction.probs - labels)
     return spread_calibration(jnp.sqrt(variance + 1e-12), error, where).mean()
 

@@ -38,7 +38,7 @@ def _masked_log_softmax(x: Array, where: Array) -> Array:
     return jnp.where(where, jax.nn.log_softmax(x, axis=0), 0.0)
 
 
-def official_spread(spread: Array, direct_logits: Array) -> Array:
+def official_spread(spread: Array, direct_logits: Array, where: Array | None = None) -> Array:
     """The official LDDU's calibration loss, for comparison with the paper.
 
     It ties the spread to the predicted probability, not to the error, and its two softmaxes run
@@ -48,6 +48,7 @@ def official_spread(spread: Array, direct_logits: Array) -> Array:
     Args:
       spread: (B, C) norm of the concatenated standard deviations of all modalities.
       direct_logits: (B, C) log-odds of the direct probability.
+      where: (B,) bool, rows that count; None for all.
 
     Returns:
       () [KL(c || v) + KL(v || c)] / (2 B C).
@@ -55,7 +56,10 @@ def official_spread(spread: Array, direct_logits: Array) -> Array:
     References:
       Huang et al., arXiv:2502.13954, as their code computes it.
     """
-    log_v = jax.nn.log_softmax(spread.ravel())
-    log_c = jax.nn.log_softmax(jax.nn.sigmoid(direct_logits), axis=-1).ravel()
-    v, c = jnp.exp(log_v), jnp.exp(log_c)
-    return ((c - v) * (log_c - log_v)).sum() / (2 * spread.size)
+    if where is None:
+        where = jnp.ones(spread.shape[0], bool)
+    where = jnp.broadcast_to(where[:, None], spread.shape)
+    log_v = _masked_log_softmax(spread.ravel(), where.ravel()).reshape(spread.shape)
+    log_c = jax.nn.log_softmax(jax.nn.sigmoid(jnp.where(where, direct_logits, 0.0)), axis=-1)
+    terms = (jnp.exp(log_c) - jnp.exp(log_v)) * (log_c - log_v)
+    return jnp.where(where, terms, 0.0).sum() / (2 * jnp.maximum(where.sum(), 1))

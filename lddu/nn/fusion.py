@@ -122,7 +122,11 @@ class GateFusion(nn.Module):
 
         direct = read("direct", features, None)
         mean = read("mean", [q.mean for q in latents], c)
-        deviation = read("deviation", [jnp.sqrt(q.var) for q in latents], c)
+        # A missing modality may hold anything: select before the root, for its gradient.
+        variances = [
+            jnp.where(present[:, m, None, None], q.var, 1.0) for m, q in enumerate(latents)
+        ]
+        deviation = read("deviation", [jnp.sqrt(v) for v in variances], c)
         # Mixed in log-probabilities, so that confident heads do not round to 0 or 1.
         log_gate, log_rest = jax.nn.log_sigmoid(direct), jax.nn.log_sigmoid(-direct)
 

@@ -1,11 +1,12 @@
 """From label features to latent Gaussians."""
 
+from typing import Literal
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax import Array
 
-from lddu.config import ModelConfig
 from lddu.gaussian import Gaussian
 
 
@@ -19,19 +20,22 @@ class LatentGaussian(nn.Module):
       Huang et al., arXiv:2502.13954, section 3.4.
     """
 
-    config: ModelConfig
+    hidden: tuple[int, ...]
+    latent: int
+    variance_floor: float
+    initial_variance: float
+    variance: Literal["softplus", "exp"] = "softplus"
 
     @nn.compact
     def __call__(self, x: Array) -> Gaussian:
         """Maps (..., D) features to a Gaussian with (..., latent) mean and variance."""
-        cfg = self.config
-        for i, width in enumerate(cfg.latent_hidden):
+        for i, width in enumerate(self.hidden):
             x = nn.relu(nn.Dense(width, name=f"hidden_{i}")(x))
-        mean = nn.Dense(cfg.latent, name="mean")(x)
-        if cfg.variance == "exp":
-            return Gaussian(mean, jnp.exp(nn.Dense(cfg.latent, name="variance")(x)))
+        mean = nn.Dense(self.latent, name="mean")(x)
+        if self.variance == "exp":
+            return Gaussian(mean, jnp.exp(nn.Dense(self.latent, name="variance")(x)))
         # The inverse of softplus, so that training starts at `initial_variance`.
-        start = cfg.initial_variance - cfg.variance_floor
+        start = self.initial_variance - self.variance_floor
         start = start + jnp.log(-jnp.expm1(-start))
-        raw = nn.Dense(cfg.latent, bias_init=nn.initializers.constant(start), name="variance")(x)
-        return Gaussian(mean, jax.nn.softplus(raw) + cfg.variance_floor)
+        raw = nn.Dense(self.latent, bias_init=nn.initializers.constant(start), name="variance")(x)
+        return Gaussian(mean, jax.nn.softplus(raw) + self.variance_floor)

@@ -129,8 +129,9 @@ def _uncorrected_adam(
     """Adam's direction without the correction for its moments starting at zero."""
 
     def init(params: Any) -> optax.ScaleByAdamState:
-        zeros = jax.tree.map(jnp.zeros_like, params)
-        return optax.ScaleByAdamState(jnp.zeros((), jnp.int32), zeros, zeros)
+        # Two trees, not one twice: a training step donates their buffers.
+        mu, nu = (jax.tree.map(jnp.zeros_like, params) for _ in range(2))
+        return optax.ScaleByAdamState(jnp.zeros((), jnp.int32), mu, nu)
 
     def update(updates: Any, state: optax.ScaleByAdamState, params: Any = None):
         del params

@@ -12,7 +12,7 @@ from scipy.stats import norm
 
 from lddu.gaussian import Gaussian
 from lddu.losses import Bank, empty_bank, enqueue, supervised_contrastive
-from lddu.losses.contrastive import compare, embed, label_state_classes
+from lddu.losses.contrastive import compare, embed, label_state_classes, random_bank
 
 SIMILARITIES = ("cosine", "bhattacharyya")
 CLASSES = np.array([0, 1, 0, 0, 1, 2, -1])  # 2 has no positive in the batch, -1 is ignored
@@ -21,19 +21,19 @@ NONE = empty_bank(0, 6)
 jit = partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
 
 
-@partial(jit, static_argnames="similarity")
-def loss(features, classes, bank, similarity="cosine", temperature=0.3):
+@partial(jit, static_argnames=("similarity", "anchors"))
+def loss(features, classes, bank, similarity="cosine", temperature=0.3, anchors="batch"):
     return supervised_contrastive(
-        features, classes, bank, temperature=temperature, similarity=similarity
+        features, classes, bank, temperature=temperature, similarity=similarity, anchors=anchors
     )
 
 
-@partial(jit, static_argnames="similarity")
-def slopes(features, classes, bank_features, bank_classes, similarity="cosine"):
+@partial(jit, static_argnames=("similarity", "anchors"))
+def slopes(features, classes, bank_features, bank_classes, similarity="cosine", anchors="batch"):
     def total(features, bank_features):
         bank = Bank(bank_features, bank_classes, jnp.zeros((), jnp.int32))
         return supervised_contrastive(
-            features, classes, bank, temperature=0.3, similarity=similarity
+            features, classes, bank, temperature=0.3, similarity=similarity, anchors=anchors
         ).sum()
 
     return jax.grad(total, argnums=(0, 1))(features, bank_features)
@@ -46,7 +46,7 @@ def draw(seed, n, similarity, z=3):
     if similarity == "cosine":
         mean /= np.linalg.norm(mean, axis=1, keepdims=True)
         std = np.sqrt(var / var.sum(1, keepdims=True))
-        return (np.concatenate([mean, std], 1) / np.sqrt(2)).astype(np.float32)
+        return np.concatenate([mean, std], 1).astype(np.float32)
     return np.concatenate([mean, var], 1).astype(np.float32)
 
 
@@ -60,16 +60,23 @@ def overlap(a, b):
     return np.prod(coefficient) ** (1 / z)
 
 
-def slow(features, classes, bank_features, bank_classes, similarity, temperature=0.3):
+def cosine(a, b):
+    """Mean of the cosines of the two halves, each of which has norm 1."""
+    return (a @ b) / 2
+
+
+def slow(
+    features, classes, bank_features, bank_classes, similarity, temperature=0.3, anchors="batch"
+):
     """The documented formula, entry by entry."""
     keys = np.concatenate([features, bank_features]).astype(np.float64)
     ids = np.concatenate([classes, bank_classes])
-    likeness = np.dot if similarity == "cosine" else overlap
-    losses = np.zeros(len(features))
-    for i in range(len(features)):
+    likeness = cosine if similarity == "cosine" else overlap
+    losses = np.zeros(len(features) if anchors == "batch" else len(keys))
+    for i in range(len(losses)):
         others = [j for j in range(len(keys)) if j != i and ids[j] >= 0]
-        positives = [j for j in others if ids[j] == classes[i]]
-        if classes[i] < 0 or not positives:
+        positives = [j for j in others if ids[j] == ids[i]]
+        if ids[i] < 0 or not positives:
             continue
         score = {j: np.exp(likeness(keys[i], keys[j]) / temperature) for j in others}
         total = sum(score.values())
@@ -82,9 +89,9 @@ def bank_of(features, classes):
 
 
 class TestEmbedAndCompare:
-    def test_cosine_embeds_on_the_unit_sphere(self):
+    def test_cosine_embeds_each_half_on_the_unit_sphere(self):
         q = Gaussian(jnp.array([[3.0, 4.0]]), jnp.array([[9.0, 16.0]]))
-        want = np.array([[0.6, 0.8, 0.6, 0.8]]) / np.sqrt(2)
+        want = [[0.6, 0.8, 0.6, 0.8]]
         np.testing.assert_allclose(embed(q, "cosine"), want, rtol=1e-6)
 
     def test_bhattacharyya_embeds_mean_and_variance(self):
@@ -136,6 +143,30 @@ class TestSupervisedContrastive:
         assert (np.asarray(got[:6]) > 0).all()
         assert got[6] == 0
 
+    def test_anchors_in_the_bank_equal_the_double_loop(self, similarity):
+        features, past = draw(0, 7, similarity), draw(1, 5, similarity)
+        past_classes = np.array([2, -1, 0, 5, 0])
+        bank = bank_of(past, past_classes)
+        got = loss(features, CLASSES, bank, similarity, anchors="bank")
+        want = slow(features, CLASSES, past, past_classes, similarity, anchors="bank")
+        assert got.shape == (12,)
+        np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5)
+        # The batch's own come first and are the same; ignored or alone in its class gives 0.
+        np.testing.assert_allclose(got[:7], loss(features, CLASSES, bank, similarity), rtol=1e-5)
+        np.testing.assert_array_equal(np.asarray(got[7:]) > 0, [True, False, True, False, True])
+
+    def test_anchors_in_the_bank_teach_the_batch_only(self, similarity):
+        past, past_classes = draw(1, 5, similarity), np.array([2, -1, 0, 5, 0])
+        args = draw(0, 7, similarity), CLASSES, past, past_classes, similarity
+        own, banked = slopes(*args, anchors="bank")
+        np.testing.assert_array_equal(banked, 0)
+        assert np.abs(own - slopes(*args)[0])[:6].max(1).min() > 1e-4
+        # Against finite differences of the double loop, which holds the bank still.
+        step = np.zeros((7, 6))
+        step[0, 1] = 1e-4
+        up, down = (slow(args[0] + s * step, *args[1:], anchors="bank").sum() for s in (1.0, -1.0))
+        np.testing.assert_allclose(own[0, 1], (up - down) / 2e-4, rtol=1e-2, atol=1e-4)
+
     def test_empty_bank_equals_no_bank(self, similarity):
         features = draw(0, 7, similarity)
         got = loss(features, CLASSES, empty_bank(5, 6), similarity)
@@ -180,7 +211,7 @@ class TestSupervisedContrastive:
 
 def test_by_hand():
     # Orthogonal classes, t = 1/2: the positive scores e^2, each of two negatives e^0.
-    features = np.float32([[1, 0], [1, 0], [0, 1], [0, 1]])
+    features = np.sqrt(np.float32([[2, 0], [2, 0], [0, 2], [0, 2]]))
     got = supervised_contrastive(
         features, np.array([0, 0, 1, 1]), empty_bank(0, 2), temperature=0.5
     )
@@ -223,6 +254,44 @@ def test_bank_is_a_ring_buffer(sizes):
         np.testing.assert_array_equal(bank.features[:, 1], -bank.features[:, 0])
 
 
+class TestRandomBank:
+    bank = random_bank(jax.random.key(0), 50, 6)
+
+    def test_is_a_bank_like_any_other(self):
+        for got, want in zip(self.bank, empty_bank(50, 6), strict=True):
+            assert (got.shape, got.dtype) == (want.shape, want.dtype)
+        assert self.bank.cursor == 0
+        after = enqueue(self.bank, jnp.ones((3, 6)), np.arange(3))
+        np.testing.assert_array_equal(after.classes[:3], np.arange(3))
+        np.testing.assert_array_equal(after.features[3:], self.bank.features[3:])
+
+    def test_unit_norm_over_the_bank_and_not_over_features(self):
+        norms = [np.linalg.norm(self.bank.features, axis=axis) for axis in (0, 1)]
+        np.testing.assert_allclose(norms[0], 1, rtol=1e-5)
+        assert norms[1].max() < 0.9
+        assert np.ptp(norms[1]) > 0.1
+        assert abs(self.bank.features.mean()) < 0.05
+
+    def test_comes_from_the_key(self):
+        for key, equal in ((0, True), (1, False)):
+            other = random_bank(jax.random.key(key), 50, 6)
+            assert np.array_equal(other.features, self.bank.features) == equal
+            np.testing.assert_array_equal(other.classes, self.bank.classes)
+
+    def test_is_nobodys_positive_and_everybodys_negative(self):
+        assert len(np.unique(self.bank.classes)) == 50
+        assert self.bank.classes.min() > 100_000  # label states are counted from 0
+        features = draw(0, 7, "cosine")
+        got = loss(features, CLASSES, self.bank, anchors="bank")
+        np.testing.assert_array_equal(got[7:], 0)
+        alone = loss(features, CLASSES, NONE)
+        np.testing.assert_array_equal(got[:7] > 0, alone > 0)
+        assert (got[:5] > alone[:5] + 0.5).all()
+
+    def test_of_no_slots(self):
+        assert random_bank(jax.random.key(0), 0, 6).features.shape == (0, 6)
+
+
 def test_ignored_entries_stay_ignored_in_the_bank():
     features = draw(0, 3, "cosine")
     bank = enqueue(empty_bank(4, 6), features, np.array([0, -1, 1]))
@@ -248,14 +317,14 @@ class TestLabelStateClasses:
     def test_modalities_share_classes(self):
         ids = label_state_classes(self.labels, 2, np.ones((2, 2), bool), cross_modal=True)
         # Present: 0 and 1. Absent: 2 and 3. At one half a label is present.
-        np.testing.assert_array_equal(ids, [[[0, 0], [3, 3]], [[0, 0], [3, 3]]])
+        np.testing.assert_array_equal(ids, [[[0, 3], [0, 3]], [[0, 3], [0, 3]]])
 
     def test_modalities_apart(self):
         ids = label_state_classes(self.labels, 3, np.ones((2, 3), bool), cross_modal=False)
-        np.testing.assert_array_equal(ids[0], [[0, 4, 8], [3, 7, 11]])
+        np.testing.assert_array_equal(ids[0], [[0, 3], [4, 7], [8, 11]])
 
     @pytest.mark.parametrize("cross_modal", [True, False])
     def test_missing_entries(self, cross_modal):
         where = np.array([[True, False], [False, False]])
         ids = label_state_classes(self.labels, 2, where, cross_modal=cross_modal)
-        np.testing.assert_array_equal(ids, [[[0, -1], [3, -1]], [[-1, -1], [-1, -1]]])
+        np.testing.assert_array_equal(ids, [[[0, 3], [-1, -1]], [[-1, -1], [-1, -1]]])

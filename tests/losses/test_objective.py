@@ -11,6 +11,7 @@ from lddu.gaussian import Gaussian
 from lddu.losses import objective, spread_calibration, supervised_contrastive
 from lddu.losses.contrastive import embed, empty_bank, label_state_classes
 from lddu.losses.objective import initial_bank
+from lddu.losses.spread import official_spread
 from lddu.structs import Batch, Modality, Prediction
 
 B, C, M, Z = 6, 2, 3, 4
@@ -18,6 +19,23 @@ NAMES = ("text", "audio", "vision")
 TERMS = ("unimodal", "kl", "spread", "contrastive")
 OFF = dict.fromkeys(TERMS, 0.0)
 ALL = LossConfig(unimodal=0.3, contrastive=0.2, spread=0.5, kl=0.01, bank_size=0)
+OFFICIAL = LossConfig(
+    unimodal=0.0,
+    direct=0.3,
+    contrastive=1.0,
+    spread=0.5,
+    spread_target="probability",
+    kl=0.0,
+    cross_modal_positives=False,
+    anchors="bank",
+    bank_size=0,
+)
+LOSSES = {
+    "cosine": ALL,
+    "bhattacharyya": LossConfig(**{**vars(ALL), "similarity": "bhattacharyya"}),
+    "modalities apart": LossConfig(**{**vars(ALL), "cross_modal_positives": False}),
+    "official": OFFICIAL,
+}
 # Compiled without optimisation: these programs run for microseconds and compile for seconds.
 jit = partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
 PRESENT = np.array([[1, 1, 1], [1, 0, 1], [0, 1, 0], [0, 0, 0], [1, 1, 0], [0, 0, 1]], bool)
@@ -57,6 +75,7 @@ def make_prediction(seed=0):
         fused=gaussian(),
         weights=np.full((B, C, M), 0.2, np.float32),
         unimodal_logits=rng.normal(size=(B, C, M)).astype(np.float32),
+        direct_logits=rng.normal(size=(B, C)).astype(np.float32),
     )
 
 
@@ -77,7 +96,7 @@ def evaluate(prediction, batch, loss=ALL, names=NAMES):
 
 @jit
 def contrast_of(latents, labels):
-    stacked = Gaussian(*(jnp.stack(x, 2) for x in zip(*(latents[n] for n in NAMES), strict=True)))
+    stacked = Gaussian(*(jnp.stack(x, 1) for x in zip(*(latents[n] for n in NAMES), strict=True)))
     classes = label_state_classes(labels, M, PRESENT, cross_modal=True).reshape(-1)
     features = embed(stacked, "cosine").reshape(-1, 2 * Z)
     return supervised_contrastive(features, classes, empty_bank(0, 2 * Z))
@@ -127,6 +146,60 @@ def test_terms_equal_a_numpy_reference():
     np.testing.assert_allclose(value, total, rtol=1e-4)
 
 
+def test_official_terms_equal_a_numpy_reference():
+    weight = np.array([1, 2, 0.5, 1, 3, 1], np.float32)
+    prediction, batch = make_prediction(), make_batch(weight=weight)
+    value, terms, _, slope = evaluate(prediction, batch, OFFICIAL)
+    variances = sum(
+        PRESENT[:, m, None] * prediction.latents[name].var.sum(-1) for m, name in enumerate(NAMES)
+    )
+    direct = prediction.direct_logits
+    want = {
+        "nll": weight @ bce(prediction.logits, batch.labels).mean(1) / weight.sum(),
+        "direct": weight @ bce(direct, batch.labels).mean(1) / weight.sum(),
+        "spread": official_spread(np.sqrt(variances), direct),
+    }
+    assert set(terms) == {*want, "contrastive"}
+    for name in want:
+        np.testing.assert_allclose(terms[name], want[name], rtol=1e-4, err_msg=name)
+    total = sum(getattr(OFFICIAL, name, 1.0) * terms[name] for name in terms)
+    np.testing.assert_allclose(value, total, rtol=1e-5)
+    assert (slope.direct_logits != 0).all()
+
+
+def test_spread_without_a_fused_posterior_is_that_of_the_modalities_there():
+    prediction, batch = make_prediction().replace(fused=None), make_batch()
+    terms = evaluate(prediction, batch)[1]
+    variance = np.stack([prediction.latents[n].var.mean(-1) for n in NAMES], 1)
+    share = PRESENT / np.maximum(PRESENT.sum(1, keepdims=True), 1)
+    spread = np.sqrt(np.einsum("bmc,bm->bc", variance, share))
+    want = spread_calibration(spread, np.abs(prediction.probs - batch.labels)).mean()
+    np.testing.assert_allclose(terms["spread"], want, rtol=1e-4)
+
+
+def test_anchors_in_the_bank_count_too():
+    changes = {**OFF, "contrastive": 1.0, "bank_size": 50, "cross_modal_positives": False}
+    batch, cfg, got = make_batch(), model(), {}
+    for anchors in ("batch", "bank"):
+        loss = LossConfig(**changes, anchors=anchors)
+        bank = run(make_prediction(0), batch, initial_bank(cfg, loss), cfg, loss)[2]
+        got[anchors] = run(make_prediction(1), batch, bank, cfg, loss)[1]["contrastive"]
+    assert abs(got["batch"] - got["bank"]) > 1e-3
+
+
+def test_initial_bank_as_the_configuration_starts_it():
+    loss = LossConfig(bank_size=8, bank_start="random")
+    banks = [
+        initial_bank(model(), loss, key) for key in (None, *jax.random.split(jax.random.key(1)))
+    ]
+    for bank in banks:
+        assert bank.features.shape == (8, 2 * Z)
+        assert (bank.classes > 2 * C * M).all()
+    assert (banks[1].features != banks[2].features).all()
+    empty = initial_bank(model(), LossConfig(bank_size=8), jax.random.key(1))
+    np.testing.assert_array_equal(empty.classes, -1)
+
+
 @pytest.mark.parametrize("term", TERMS)
 def test_each_term_can_be_switched(term):
     prediction, batch = make_prediction(), make_batch()
@@ -160,12 +233,14 @@ def test_all_terms_off_leaves_the_likelihood():
     assert bank.classes.shape == (0,)
 
 
-@pytest.mark.parametrize("similarity", ["cosine", "bhattacharyya"])
-def test_rows_of_weight_zero_do_not_count_in_any_term(similarity):
-    loss = LossConfig(**{**vars(ALL), "similarity": similarity})
+@pytest.mark.parametrize("fused", [True, False])
+@pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
+def test_rows_of_weight_zero_do_not_count_in_any_term(loss, fused):
     weight = np.array([1, 0, 1, 1, 0, 2], np.float32)
     rows = np.flatnonzero(weight)
     prediction, batch = make_prediction(), make_batch(weight=weight)
+    if not fused:
+        prediction = prediction.replace(fused=None)
     filled = evaluate(prediction, batch, loss)
     subset = evaluate(take(prediction, rows), take(batch, rows), loss)
     jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-4), filled[:2], subset[:2])
@@ -174,11 +249,13 @@ def test_rows_of_weight_zero_do_not_count_in_any_term(similarity):
     assert not any(np.any(g) for g in jax.tree.leaves(rest))
 
 
-@pytest.mark.parametrize("cross_modal", [True, False])
-def test_a_modality_that_all_samples_lack_equals_a_model_without_it(cross_modal):
-    loss = LossConfig(**{**vars(ALL), "cross_modal_positives": cross_modal})
+@pytest.mark.parametrize("fused", [True, False])
+@pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
+def test_a_modality_that_all_samples_lack_equals_a_model_without_it(loss, fused):
     present = PRESENT & np.array([True, True, False])
     prediction = make_prediction()
+    if not fused:
+        prediction = prediction.replace(fused=None)
     with_it = evaluate(prediction, make_batch(present), loss)
     two = NAMES[:2]
     smaller = prediction.replace(

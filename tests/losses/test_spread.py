@@ -4,9 +4,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from scipy.special import rel_entr, softmax
+from scipy.special import expit, rel_entr, softmax
 
 from lddu.losses import spread_calibration
+from lddu.losses.spread import official_spread
 
 RNG = np.random.default_rng(0)
 SPREAD = RNG.uniform(0, 2, (6, 3)).astype(np.float32)
@@ -33,6 +34,47 @@ def test_equals_scipy(spread, error):
     assert (got >= -1e-6).all()
     np.testing.assert_allclose(got, reference(spread, error), rtol=1e-3, atol=1e-5)
     np.testing.assert_allclose(run(error, spread), got, rtol=1e-4, atol=1e-6)
+
+
+def official(spread, logits):
+    """Two softmaxes over different axes, KL both ways."""
+    spread, logits = spread.astype(np.float64), logits.astype(np.float64)
+    v, c = softmax(spread), softmax(expit(logits), axis=1)
+    return (rel_entr(c, v).sum() + rel_entr(v, c).sum()) / (2 * spread.size)
+
+
+class TestOfficialSpread:
+    logits = RNG.normal(size=(6, 3)).astype(np.float32) * 3
+
+    @pytest.mark.parametrize("scale", [0.1, 1.0, 100.0])
+    def test_equals_scipy(self, scale):
+        got = jax.jit(official_spread)(scale * SPREAD, self.logits)
+        assert got.shape == ()
+        np.testing.assert_allclose(got, official(scale * SPREAD, self.logits), rtol=1e-5)
+
+    def test_its_softmaxes_have_different_masses(self):
+        # Equal everywhere: c = 1 / C and v = 1 / (B C), so B log B - log B, over 2 B C.
+        got = official_spread(np.zeros((6, 3)), np.zeros((6, 3)))
+        np.testing.assert_allclose(got, (6 - 1) * np.log(6) / 36, rtol=1e-5)
+
+    @pytest.mark.parametrize("filler", [0.0, np.nan, 1e30])
+    def test_masked_equals_subset(self, filler):
+        slope = jax.grad(official_spread, argnums=(0, 1))
+        filled = [np.where(ROWS[:, None], x, np.float32(filler)) for x in (SPREAD, self.logits)]
+        subset = [x[ROWS] for x in (SPREAD, self.logits)]
+        np.testing.assert_allclose(
+            official_spread(*filled, ROWS), official_spread(*subset), rtol=1e-5
+        )
+        for got, want in zip(slope(*filled, ROWS), slope(*subset), strict=True):
+            np.testing.assert_allclose(got[ROWS], want, rtol=1e-4, atol=1e-8)
+            np.testing.assert_array_equal(got[~ROWS], 0)
+
+    def test_nothing_to_compare_gives_zero(self):
+        assert official_spread(SPREAD, self.logits, np.zeros(6, bool)) == 0
+
+    def test_extremes_are_finite(self):
+        for value in jax.value_and_grad(official_spread)(1e4 * SPREAD, 1e4 * self.logits):
+            assert np.isfinite(value).all()
 
 
 def test_by_hand():

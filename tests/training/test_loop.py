@@ -110,7 +110,9 @@ def test_a_member_is_determined_by_seed_and_number(trainer, reference):
     assert_same(trainer.run(0, progress=False), reference[0])
     other = trainer.run(1, progress=False)
     assert other.history[0]["train_nll"] != reference[0].history[0]["train_nll"]
-    assert (other.params["head"]["weight"] != reference[0].params["head"]["weight"]).any()
+    assert (
+        other.params["fusion"]["head"]["weight"] != reference[0].params["fusion"]["head"]["weight"]
+    ).any()
     seed = variant(trainer, seed=1).run(0, progress=False)
     for one in (reference[0], other):
         assert seed.history[0]["train_nll"] != one.history[0]["train_nll"]
@@ -129,7 +131,7 @@ def test_nothing_compiles_after_the_first_member(trainer, reference, caplog):
 
 
 def test_the_base_rate_is_not_trained(trainer, reference):
-    rate = jax.nn.sigmoid(reference[0].params["head"]["prior_logit"])
+    rate = jax.nn.sigmoid(reference[0].params["fusion"]["head"]["prior_logit"])
     np.testing.assert_allclose(rate, trainer._base_rate, rtol=1e-6)
 
 
@@ -148,7 +150,7 @@ def test_the_average_is_validated_and_kept(trainer, monkeypatch):
     params, average = states[-1]
     jax.tree.map(np.testing.assert_array_equal, seen[-1], average)
     jax.tree.map(np.testing.assert_array_equal, trained.params, average)
-    assert (average["head"]["weight"] != params["head"]["weight"]).any()
+    assert (average["fusion"]["head"]["weight"] != params["fusion"]["head"]["weight"]).any()
 
 
 def test_an_epoch_sees_every_row_once(trainer, monkeypatch):
@@ -284,7 +286,7 @@ def test_soft_labels_and_labels_that_never_occur(trainer, data):
     assert trainer._step._cache_size() == 1
     assert all(np.isfinite(v) for record in trained.history for v in record.values())
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(trained.params))
-    rate = jax.nn.sigmoid(trained.params["head"]["prior_logit"])
+    rate = jax.nn.sigmoid(trained.params["fusion"]["head"]["prior_logit"])
     np.testing.assert_allclose(rate, [(labels[:, 0].sum() + 1) / 22, 1 / 22], rtol=1e-5)
 
 

@@ -28,11 +28,15 @@ def test_create_state():
     assert state.step == 0
     assert state.average is None
     assert state.eval_params is state.params
-    np.testing.assert_allclose(jax.nn.sigmoid(state.params["head"]["prior_logit"]), rate, rtol=1e-6)
+    np.testing.assert_allclose(
+        jax.nn.sigmoid(state.params["fusion"]["head"]["prior_logit"]), rate, rtol=1e-6
+    )
     assert (state.bank.classes == -1).all()
 
     again, other, averaged = create(0), create(1), create(0, average=0.9)
     jax.tree.map(np.testing.assert_array_equal, state.params, again.params)
-    assert (state.params["head"]["weight"] != other.params["head"]["weight"]).any()
+    assert (
+        state.params["fusion"]["head"]["weight"] != other.params["fusion"]["head"]["weight"]
+    ).any()
     assert averaged.eval_params is averaged.average
     jax.tree.map(np.testing.assert_array_equal, averaged.average, averaged.params)

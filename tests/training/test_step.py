@@ -71,8 +71,12 @@ def test_a_step_is_a_function_of_state_data_and_key(step, data):
     assert measured["rows"] == 4
     assert {"nll", "unimodal", "kl", "spread", "contrastive", "grad_norm"} <= set(measured)
     other, _ = train(step, data, key=2)
-    assert not same(first.params["head"]["weight"], other.params["head"]["weight"])
-    assert not same(first.params["head"]["weight"], new_state(data).params["head"]["weight"])
+    assert not same(
+        first.params["fusion"]["head"]["weight"], other.params["fusion"]["head"]["weight"]
+    )
+    assert not same(
+        first.params["fusion"]["head"]["weight"], new_state(data).params["fusion"]["head"]["weight"]
+    )
 
 
 def test_state_is_donated_and_data_are_not(step, data):
@@ -86,7 +90,7 @@ def test_the_base_rate_is_not_trained(step, data):
     before, (after, _) = new_state(data), train(step, data)
     for params in (after.params, after.average):
         np.testing.assert_array_equal(
-            before.params["head"]["prior_logit"], params["head"]["prior_logit"]
+            before.params["fusion"]["head"]["prior_logit"], params["fusion"]["head"]["prior_logit"]
         )
 
 
@@ -111,7 +115,9 @@ def test_rows_of_weight_zero_do_not_count(step, data):
     assert measured["rows"] == 3
     close(filled.params, by_weight.params, rtol=1e-5, atol=1e-7)
     full, _ = train(step, data)
-    assert not same(full.params["head"]["weight"], filled.params["head"]["weight"])
+    assert not same(
+        full.params["fusion"]["head"]["weight"], filled.params["fusion"]["head"]["weight"]
+    )
 
 
 def test_nothing_was_compiled_twice(step, data):

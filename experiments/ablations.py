@@ -1,0 +1,153 @@
+"""From preset `paper` to the default model, one change at a time.
+
+    python experiments/ablations.py
+
+Each row adds one change to the row above it. All rows share sizes, learning rate, epochs and seeds,
+and choose their epoch and threshold on validation data. Two data sets: the synthetic one, and the
+fixed studyforrest windows (fold 4, the stored split; soft labels), if they are at hand. Scores are
+those of single models on test data; the spread is the standard deviation over seeds.
+"""
+
+import dataclasses
+import os
+import shlex
+import sys
+import time
+from pathlib import Path
+from typing import Literal
+
+import tyro
+
+import lddu
+from lddu import config, metrics, results
+from lddu.calibration import thresholds
+from lddu.config import Config
+from lddu.data import studyforrest, synthetic, take
+from lddu.structs import Batch
+
+COLUMNS = ("micro_f1", "jaccard", "map", "nll", "brier", "ece", "aurc")
+
+# The same small network and budget for every row.
+SIZES = {
+    "model.encoder.hidden": 64,
+    "model.encoder.layers": 1,
+    "model.encoder.heads": 4,
+    "model.encoder.feed_forward": 128,
+    "model.latent": 16,
+    "model.latent_hidden": (64,),
+    "model.head_hidden": 64,
+    "loss.bank_size": 1024,
+    "train.learning_rate": 1e-3,
+}
+
+STEPS: tuple[tuple[str, dict], ...] = (
+    ("paper", {}),
+    ("+ padding masked", {"model.mask_padding": True}),
+    ("+ AdamW", {"train.optimizer": "adamw", "model.encoder.kernel_std": None}),
+    (
+        "+ anchors from the batch, bank starts empty",
+        {"loss.anchors": "batch", "loss.bank_start": "empty"},
+    ),
+    ("+ positives across modalities", {"loss.cross_modal_positives": True}),
+    ("+ spread follows the error", {"loss.spread_target": "error"}),
+    ("+ small weights of contrast and spread", {"loss.contrastive": 0.1, "loss.spread": 0.1}),
+    ("+ bounded variance", {"model.variance": "softplus"}),
+    ("+ precision fusion, expected probability", {"model.fusion": "precision", "loss.direct": 0.0}),
+    ("+ each modality predicts alone", {"loss.unimodal": 0.3}),
+    ("+ KL to the prior (default)", {"loss.kl": 1e-3}),
+    ("+ pooled statistics", {"model.statistics": 64}),
+    (
+        "+ stronger regularisation, averaged weights",
+        {
+            "train.weight_decay": 1.0,
+            "train.average": 0.99,
+            "model.encoder.dropout": 0.3,
+            "model.label_dropout": 0.3,
+            "model.statistics_dropout": 0.4,
+        },
+    ),
+    ("+ temperature", {"calibration.temperature": "shared", "calibration.shrinkage": 300.0}),
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Args:
+    """Options.
+
+    Attributes:
+      data: Data sets to run on.
+      seeds: Runs per row.
+      epochs: Passes over the training data.
+      samples: Synthetic training samples.
+      rows: How many rows of the table; all if not given.
+      out: Run folder.
+    """
+
+    data: tuple[Literal["synthetic", "studyforrest"], ...] = ("synthetic", "studyforrest")
+    seeds: int = 3
+    epochs: int = 8
+    samples: int = 4_000
+    rows: int | None = None
+    out: Path = Path("runs/ablations")
+
+
+def main(args: Args) -> None:
+    """Runs the ablations."""
+    command = shlex.join(["python", *sys.argv])
+    for name in args.data:
+        began = time.perf_counter()
+        train, valid, test = SETS[name](args)
+        table, cfg = {}, start(train, args)
+        for step, changes in STEPS[: args.rows]:
+            cfg = config.replace(cfg, changes)
+            table[step] = results.aggregate(run(cfg, train, valid, test))
+            print(name, step, results.format_table({step: table[step]}, COLUMNS), sep="\n")
+            seconds = time.perf_counter() - began
+            results.write_results(args.out / name / "results.json", table, command, cfg, seconds)
+        text = results.format_table(table, COLUMNS, markdown=True)
+        (args.out / name / "table.md").write_text(text + "\n")
+        print(f"\n{name}, {seconds:.0f} s\n{text}\n")
+
+
+def start(train: Batch, args: Args) -> Config:
+    """Preset `paper` at the common sizes, one ensemble member per seed."""
+    shapes = {name: (m.values.shape[-1], m.values.shape[1]) for name, m in train.modalities.items()}
+    labels = [f"label {c}" for c in range(train.labels.shape[1])]
+    budget = {"train.epochs": args.epochs, "train.members": args.seeds}
+    return config.replace(config.paper(shapes, labels), {**SIZES, **budget})
+
+
+def run(cfg: Config, train: Batch, valid: Batch, test: Batch) -> list[dict[str, float]]:
+    """Test scores of each seed alone."""
+    ensemble = lddu.fit(cfg, train, valid, progress=False)
+    scores = []
+    for k in range(cfg.train.members):
+        model = lddu.calibrate(ensemble.member(k), valid)
+        cut = thresholds.fit_shared(model.predict(valid).probs, valid.labels)
+        scores.append(metrics.summarise(model.predict(test).probs, test.labels, cut))
+    return scores
+
+
+def synthetic_sets(args: Args) -> tuple[Batch, Batch, Batch]:
+    """Training, validation and test samples of the synthetic law."""
+    sizes = (args.samples, 2_000, 4_000)
+    return tuple(synthetic.generate(n, seed=i + 1).batch for i, n in enumerate(sizes))
+
+
+def studyforrest_sets(args: Args) -> tuple[Batch, Batch, Batch]:
+    """Fold 4 of the fixed windows; training labels are soft."""
+    folder = Path(os.environ.get("LDDU_DATA", "."))
+    windows = studyforrest.load_windows(folder / "studyforrest" / "windows.npz")
+    fold = studyforrest.folds(windows)[4]
+    hard, soft = studyforrest.task(windows), studyforrest.soft_labels(windows, fold.train)
+    return tuple(
+        take(windows.batch, rows).replace(labels=labels[rows])
+        for rows, labels in zip(fold, (soft, hard, hard), strict=True)
+    )
+
+
+SETS = {"synthetic": synthetic_sets, "studyforrest": studyforrest_sets}
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Args, description=__doc__))
