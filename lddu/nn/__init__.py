@@ -1,1 +1,1 @@
-"""Flax modules: encoder, label-wise attention, pooled statistics, latent Gaussians, label heads."""
+"""Flax modules: encoder, label attention, pooled statistics, latents, fusion, heads."""

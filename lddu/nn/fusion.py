@@ -1,6 +1,8 @@
 """Fusion: from each modality's label features and latent Gaussians to one logit per label.
 
-Every fusion is a module with the same call, listed in `FUSIONS`; the configuration names one.
+Every fusion is a module with the same call, listed in `FUSIONS`; the configuration names one. It
+takes, in the order of the configuration's modalities, M label features (B, C, hidden) and M latent
+Gaussians (B, C, Z), then `present` (B, M) bool and whether this is training, and returns `Fused`.
 """
 
 from collections.abc import Sequence
@@ -49,7 +51,7 @@ class PrecisionFusion(nn.Module):
     def __call__(
         self, features: Sequence[Array], latents: Sequence[Gaussian], present: Array, train: bool
     ) -> Fused:
-        """Fuses; see `Fusion call` in the module's contract tests for the shapes."""
+        """Fuses; a missing modality takes no part."""
         here = [present[:, None, m] for m in range(len(latents))]
         posterior, weights = gaussian.fuse(latents, here)
         alone = [gaussian.fuse([q], [a])[0] for q, a in zip(latents, here, strict=True)]
