@@ -1,13 +1,8 @@
-"""Configuration: frozen dataclasses, their checks, and the presets.
-
-A configuration is data, apart from the modules that read it. It survives JSON (`to_json`,
-`from_json`), so that each run folder holds exactly what was run. Ablations are configurations:
-every loss term has a weight, and weight 0 leaves it out of the compiled step.
-"""
+"""The configuration dataclasses, their checks, and their JSON form."""
 
 import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Literal
 
 Similarity = Literal["cosine", "bhattacharyya"]
@@ -326,55 +321,6 @@ class Config:
             raise ValueError(f"not a configuration written by Config.to_json: {error}") from error
 
 
-def replace(config: Config, changes: Mapping[str, Any]) -> Config:
-    """A copy of a configuration with some fields changed, named by their path.
-
-    Example: `replace(cfg, {"train.epochs": 3, "model.encoder.hidden": 32})`. The changes are made
-    together, so that only the result must be valid.
-
-    Raises:
-      ValueError: If a path names no field, or the new value is not allowed.
-    """
-    return _replace(config, changes, "")
-
-
-def _replace(node: Any, changes: Mapping[str, Any], prefix: str) -> Any:
-    fields = [f.name for f in dataclasses.fields(node)] if dataclasses.is_dataclass(node) else []
-    new, inner = {}, {}
-    for path, value in changes.items():
-        name, dot, rest = path.partition(".")
-        if name not in fields:
-            raise ValueError(
-                f"no field {prefix + path!r}: {type(node).__name__} has {', '.join(fields)}"
-            )
-        if dot:
-            inner.setdefault(name, {})[rest] = value
-        else:
-            new[name] = value
-    for name, below in inner.items():
-        new[name] = _replace(new.get(name, getattr(node, name)), below, f"{prefix}{name}.")
-    return dataclasses.replace(node, **new)
-
-
-def parse(change: str) -> tuple[str, Any]:
-    """Reads a change as typed on a command line: "train.epochs=3", "loss.similarity=cosine".
-
-    Returns:
-      The path and the value (JSON, or text where it is not JSON), as `replace` takes them.
-
-    Raises:
-      ValueError: If there is no "=".
-    """
-    path, equals, text = change.partition("=")
-    if not equals:
-        raise ValueError(f"{change!r} is not of the form path=value, such as train.epochs=3")
-    try:
-        value = json.loads(text)
-    except json.JSONDecodeError:
-        value = text
-    return path.strip(), tuple(value) if isinstance(value, list) else value
-
-
 def _build(cls: type, values: Mapping[str, Any]) -> Any:
     """Builds nested dataclasses from plain JSON values."""
     nested = {
@@ -393,99 +339,3 @@ def _build(cls: type, values: Mapping[str, Any]) -> Any:
         else:
             built[name] = tuple(value) if isinstance(value, list) else value
     return cls(**built)
-
-
-Modalities = Mapping[str, tuple[int, int]] | Sequence[ModalityConfig]
-
-
-def _model(modalities: Modalities, labels: Sequence[str], **options: Any) -> ModelConfig:
-    if isinstance(modalities, Mapping):
-        modalities = [ModalityConfig(name, *shape) for name, shape in modalities.items()]
-    return ModelConfig(tuple(modalities), tuple(labels), **options)
-
-
-def paper(modalities: Modalities, labels: Sequence[str]) -> Config:
-    """The official LDDU: forward pass, four losses and optimiser as its code computes them.
-
-    For comparison with the paper. Each thing that the default does otherwise is one field here.
-
-    Args:
-      modalities: {name: (features, length)}, or `ModalityConfig`s. For converted weights in the
-        order vision, audio, text; it fixes the order in which heads concatenate.
-      labels: Label names, any number.
-
-    References:
-      Huang et al., arXiv:2502.13954; github.com/201983290498/lddu_mmer at commit ae79204.
-    """
-    return Config(
-        _model(
-            modalities,
-            labels,
-            encoder=EncoderConfig(input_norm_epsilon=1e-12, kernel_std=0.02),
-            mask_padding=False,
-            fusion="gate",
-            variance="exp",
-        ),
-        LossConfig(
-            unimodal=0.0,
-            direct=0.3,
-            contrastive=1.0,
-            spread=0.3,
-            spread_target="probability",
-            kl=0.0,
-            cross_modal_positives=False,
-            anchors="bank",
-            bank_start="random",
-        ),
-        TrainConfig(optimizer="bert_adam", learning_rate=2e-4, patience=0),
-        CalibrationConfig(temperature="none"),
-    )
-
-
-def default(modalities: Modalities, labels: Sequence[str]) -> Config:
-    """The full-size model: hidden 256, three layers, latent 128. For 10,000 samples and more.
-
-    Args:
-      modalities: {name: (features, length)}, or `ModalityConfig`s.
-      labels: Label names.
-    """
-    return Config(_model(modalities, labels))
-
-
-def small(modalities: Modalities, labels: Sequence[str]) -> Config:
-    """Hidden 64, one layer, latent 16: for a few thousand samples, or a laptop.
-
-    Args:
-      modalities: {name: (features, length)}, or `ModalityConfig`s.
-      labels: Label names.
-    """
-    encoder = EncoderConfig(
-        hidden=64, layers=1, heads=4, feed_forward=128, dropout=0.1, attention_dropout=0.1
-    )
-    return Config(
-        _model(modalities, labels, encoder=encoder, latent_hidden=(64,), latent=16),
-        LossConfig(bank_size=2048),
-        TrainConfig(learning_rate=1e-3, epochs=15),
-    )
-
-
-def tiny(modalities: Modalities, labels: Sequence[str]) -> Config:
-    """Hidden 16, one layer, latent 4: compiles in about a second, for tests and first steps.
-
-    Args:
-      modalities: {name: (features, length)}, or `ModalityConfig`s.
-      labels: Label names.
-    """
-    encoder = EncoderConfig(
-        hidden=16, layers=1, heads=2, feed_forward=16, dropout=0.0, attention_dropout=0.0
-    )
-    return Config(
-        _model(
-            modalities, labels, encoder=encoder, label_dropout=0.0, latent_hidden=(16,), latent=4
-        ),
-        LossConfig(bank_size=128),
-        TrainConfig(batch_size=16, learning_rate=1e-2, epochs=3),
-    )
-
-
-PRESETS = {"paper": paper, "default": default, "small": small, "tiny": tiny}

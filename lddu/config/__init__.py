@@ -1,0 +1,43 @@
+"""Configuration: frozen dataclasses, their checks, and the presets.
+
+A configuration is data, apart from the modules that read it. It survives JSON (`to_json`,
+`from_json`), so that each run folder holds exactly what was run. Ablations are configurations:
+every loss term has a weight, and weight 0 leaves it out of the compiled step.
+"""
+
+from lddu.config.editing import parse, replace
+from lddu.config.presets import PRESETS, default, paper, small, tiny
+from lddu.config.schema import (
+    CalibrationConfig,
+    Config,
+    EncoderConfig,
+    Fusion,
+    LossConfig,
+    ModalityConfig,
+    ModelConfig,
+    Monitor,
+    Optimizer,
+    Similarity,
+    TrainConfig,
+)
+
+__all__ = [
+    "PRESETS",
+    "CalibrationConfig",
+    "Config",
+    "EncoderConfig",
+    "Fusion",
+    "LossConfig",
+    "ModalityConfig",
+    "ModelConfig",
+    "Monitor",
+    "Optimizer",
+    "Similarity",
+    "TrainConfig",
+    "default",
+    "paper",
+    "parse",
+    "replace",
+    "small",
+    "tiny",
+]
