@@ -31,7 +31,7 @@ def predictor(tiny_data, tiny_config):
     import lddu
 
     train, valid, _ = tiny_data
-    cfg = config.replace(tiny_config, {"train.members": 2})
+    cfg = config.replace(tiny_config, {"train.members": 2, "train.seed": 2})
     return lddu.fit(cfg, train.batch, valid.batch, progress=False)
 
 

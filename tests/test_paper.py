@@ -31,8 +31,16 @@ def draw(shapes, labels, rows, seed):
     return Batch(modalities, present, targets)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def unoptimised():
+    """Compiles fast: these programs run for milliseconds and compile for many seconds."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+
+
 @pytest.fixture(scope="module", params=CASES)
-def trained(request):
+def trained(request, unoptimised):
     """A predictor after one epoch of two steps, the last not full, and its validation data."""
     shapes, labels = CASES[request.param]
     cfg = config.replace(

@@ -33,7 +33,7 @@ def raw():
     """Three members with weights at random, and large ones, before calibration."""
     batch = generate(40, seed=3, config=LAW).batch
     model = LDDU(CONFIG.model)
-    keys = jax.random.split(jax.random.key(0), 3)
+    keys = jax.random.split(jax.random.key(5), 3)
     init = jax.jit(jax.vmap(lambda key: model.init(key, take(batch, np.arange(1)))["params"]))
     params = init(keys)
     prior = jnp.tile(jnp.log(RATE / (1 - RATE)), (3, 1))
