@@ -82,7 +82,7 @@ def bert_adam(
         )
 
     return optax.chain(
-        _clip(clip_norm, optax.global_norm),
+        _clip(clip_norm, optax.tree.norm),
         _clip(clip_norm, None),
         _uncorrected_adam(),
         optax.add_decayed_weights(weight_decay, mask=decayed_too),

@@ -55,7 +55,7 @@ def make_step(config: Config, optimizer: optax.GradientTransformation) -> StepFn
             # Shorter memory at first, so that the initial weights are soon forgotten.
             decay = jnp.minimum(config.train.average, (1.0 + state.step) / (10.0 + state.step))
             average = optax.incremental_update(params, average, 1.0 - decay)
-        measured = {**terms, "grad_norm": optax.global_norm(grads), "rows": (weight > 0).sum()}
+        measured = {**terms, "grad_norm": optax.tree.norm(grads), "rows": (weight > 0).sum()}
         return TrainState(state.step + 1, params, average, opt_state, bank), measured
 
     return jax.jit(step, donate_argnums=0)
