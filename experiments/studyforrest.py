@@ -74,12 +74,12 @@ def main(args: Args) -> None:
     folds = [studyforrest.folds(windows)[r] for r in args.folds]
 
     # ---- fit and predict, fold by fold ----------------------------------------------------------
-    parts: dict[str, list[Part]] = {}
+    parts: dict[tuple[str, int], list[Part]] = {}  # by model and seed
     history, weights = [], {}
     for r, fold in zip(args.folds, folds, strict=True):
         print(f"fold {r}: {len(fold.train)} / {len(fold.valid)} / {len(fold.test)} windows")
         for name, part in run_baselines(windows, labels, fold).items():
-            parts.setdefault(name, []).append(part)
+            parts.setdefault((name, 0), []).append(part)
         predictor = fit_fold(cfg, windows, labels, fold, args.out / f"fold-{r}")
         history += [{**h, "member": args.seeds * r + h["member"]} for h in predictor.history]
         valid = take(windows.batch, fold.valid).replace(labels=labels[fold.valid])
@@ -87,31 +87,30 @@ def main(args: Args) -> None:
         ensemble = predictor.predict(test)
         weights[r] = ensemble.weights
         members = [lddu.calibrate(predictor.member(k), valid) for k in range(args.seeds)]
-        for name, model in [(f"lddu/{k}", m) for k, m in enumerate(members)] + [
-            ("lddu_ensemble", predictor)
+        for name, seed, model in [
+            *(("lddu", k, member) for k, member in enumerate(members)),
+            ("lddu_ensemble", 0, predictor),
         ]:
             for suffix, calibrated in (("", False), ("_calibrated", True)):
-                key = name.replace("/", f"{suffix}/") if "/" in name else name + suffix
-                parts.setdefault(key, []).append(
-                    predicted(
-                        lambda b, m=model, c=calibrated: m.predict(b, calibrated=c).probs,
-                        valid,
-                        test,
-                        fold,
-                    )
+                part = predicted(
+                    lambda b, m=model, c=calibrated: m.predict(b, calibrated=c).probs,
+                    valid,
+                    test,
+                    fold,
                 )
+                parts.setdefault((name + suffix, seed), []).append(part)
 
     # ---- score ----------------------------------------------------------------------------------
     runs: dict[str, list[dict[str, float]]] = {}
-    for key, list_of_parts in parts.items():
-        runs.setdefault(key.split("/")[0], []).append(score(list_of_parts, labels))
+    for (name, _), folds_of_one in parts.items():
+        runs.setdefault(name, []).append(score(folds_of_one, labels))
     table = {name: results.aggregate(scores) for name, scores in runs.items()}
 
     # ---- report ---------------------------------------------------------------------------------
     command = shlex.join(["python", *sys.argv])
     seconds = time.perf_counter() - began
     results.write_results(args.out / "results.json", table, command, cfg, seconds)
-    best = parts["lddu_ensemble_calibrated"]
+    best = parts["lddu_ensemble_calibrated", 0]
     rows = np.concatenate([part.rows for part in best])
     report = lddu.write_report(
         args.out / "report.html",
