@@ -1,0 +1,200 @@
+"""The data card: what was read, against what was published, and everything that was mended."""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm.auto import tqdm
+
+from lddu.structs import Batch
+
+
+class Findings:
+    """What a loader repairs, drops or doubts; filled while it reads, kept on the card.
+
+    Attributes:
+      repairs: What was done -> how many values or rows it was done to.
+      warnings: What does not fit what was published or declared.
+    """
+
+    def __init__(self):
+        self.repairs: dict[str, int] = {}
+        self.warnings: list[str] = []
+
+    def repaired(self, what: str, count: int) -> None:
+        """Counts a repair; a count of 0 leaves no trace."""
+        if count:
+            self.repairs[what] = self.repairs.get(what, 0) + int(count)
+
+    def warn(self, what: str) -> None:
+        """Notes a mismatch, once."""
+        if what not in self.warnings:
+            self.warnings.append(what)
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """A file that was read.
+
+    Attributes:
+      file: Its name.
+      bytes: Its size.
+      sha256: Its SHA-256, in hexadecimal.
+      known_as: The published file with this checksum; None if it is none that we know.
+    """
+
+    file: str
+    bytes: int
+    sha256: str
+    known_as: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Card:
+    """What a loaded data set is.
+
+    Attributes:
+      name: The data set.
+      layout: The file layout it was read from.
+      task: What one sample and its labels are.
+      sources: The files.
+      splits: split -> {"samples", "published" (or None), "positives": {label: count}, "empty"
+        (samples without a label), "labels_per_sample", "modalities": {name: {"features", "steps"
+        (padded), "min", "median", "max" (true lengths where present), "missing" (samples)}}}.
+      repairs: What was mended or dropped -> how often.
+      warnings: Mismatches, in plain sentences.
+    """
+
+    name: str
+    layout: str
+    task: str
+    sources: tuple[Source, ...]
+    splits: Mapping[str, Mapping[str, Any]]
+    repairs: Mapping[str, int]
+    warnings: tuple[str, ...]
+
+    def to_json(self) -> str:
+        """JSON text that `from_json` reads back to an equal card."""
+        return json.dumps(dataclasses.asdict(self), indent=2, ensure_ascii=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> "Card":
+        """Reads `to_json`'s text."""
+        values = json.loads(text)
+        values["sources"] = tuple(Source(**source) for source in values["sources"])
+        values["warnings"] = tuple(values["warnings"])
+        return cls(**values)
+
+    def to_text(self) -> str:
+        """The card for people, one fact a line."""
+        lines = [f"{self.name}: {self.layout}", f"task: {self.task}"]
+        for source in self.sources:
+            known = source.known_as or "no published file that lddu knows"
+            lines.append(f"  {source.file}  {source.bytes:,} bytes  {source.sha256}  ({known})")
+        for name, split in self.splits.items():
+            published = split["published"]
+            against = "" if published is None else f" (published: {published:,})"
+            lines.append(
+                f"{name}: {split['samples']:,} samples{against}, {split['empty']:,} without a "
+                f"label, {split['labels_per_sample']:.2f} labels per sample"
+            )
+            share = {
+                label: f"{label} {count} ({count / max(split['samples'], 1):.1%})"
+                for label, count in split["positives"].items()
+            }
+            lines.append(f"  positives: {', '.join(share.values())}")
+            for modality, m in split["modalities"].items():
+                lines.append(
+                    f"  {modality}: {m['features']} features, true steps {m['min']} to {m['max']} "
+                    f"(median {m['median']:g}, padded to {m['steps']}), missing in {m['missing']}"
+                )
+        lines += [f"repaired: {what}: {count:,}" for what, count in self.repairs.items()]
+        lines += [f"WARNING: {warning}" for warning in self.warnings]
+        return "\n".join(lines)
+
+
+def make_card(
+    name: str,
+    layout: str,
+    task: str,
+    sources: Sequence[Source],
+    splits: Mapping[str, Batch],
+    labels: Sequence[str],
+    published: Mapping[str, int],
+    findings: Findings,
+) -> Card:
+    """Describes labelled batches; a count that is not the published one becomes a warning."""
+    described = {split: _describe(batch, labels) for split, batch in splits.items()}
+    for split, facts in described.items():
+        facts["published"] = published.get(split)
+        if facts["published"] not in (None, facts["samples"]):
+            findings.warn(
+                f"{split} has {facts['samples']:,} samples, but {facts['published']:,} were "
+                "published"
+            )
+        for label, count in facts["positives"].items():
+            if count in (0, facts["samples"]):
+                findings.warn(f"{split}: label {label!r} is {'always' if count else 'never'} there")
+    return Card(
+        name,
+        layout,
+        task,
+        tuple(sources),
+        described,
+        dict(findings.repairs),
+        tuple(findings.warnings),
+    )
+
+
+def _describe(batch: Batch, labels: Sequence[str]) -> dict[str, Any]:
+    present = np.asarray(batch.labels) >= 0.5
+    modalities = {}
+    for name, modality in batch.modalities.items():
+        lengths = np.asarray(batch.effective_mask(name)).sum(1)
+        here = lengths[lengths > 0] if lengths.any() else np.zeros(1, int)
+        modalities[name] = {
+            "features": modality.values.shape[-1],
+            "steps": modality.values.shape[1],
+            "min": int(here.min()),
+            "median": float(np.median(here)),
+            "max": int(here.max()),
+            "missing": int((lengths == 0).sum()),
+        }
+    return {
+        "samples": len(present),
+        "published": None,
+        "positives": {label: int(n) for label, n in zip(labels, present.sum(0), strict=True)},
+        "empty": int((~present.any(1)).sum()),
+        "labels_per_sample": float(present.sum(1).mean()),
+        "modalities": modalities,
+    }
+
+
+def read_source(
+    path: Path, known: Mapping[str, str] | None = None, progress: bool = True
+) -> Source:
+    """Size and SHA-256 of a file, with a progress bar where that takes a while.
+
+    Args:
+      path: The file.
+      known: SHA-256 -> the published file that has it.
+      progress: Whether to show the bar.
+    """
+    digest, size = hashlib.sha256(), path.stat().st_size
+    bar = tqdm(
+        total=size,
+        desc=f"SHA-256 of {path.name}",
+        unit="B",
+        unit_scale=True,
+        disable=not progress or size < 1 << 28,
+    )
+    with path.open("rb") as file, bar:
+        while block := file.read(1 << 22):
+            digest.update(block)
+            bar.update(len(block))
+    sha256 = digest.hexdigest()
+    return Source(path.name, size, sha256, (known or {}).get(sha256))

@@ -1,0 +1,179 @@
+"""A data set in its three splits, and its cache on disk."""
+
+import dataclasses
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lddu.data.card import Card
+from lddu.structs import Batch, Modality
+
+_FORMAT = 1
+SPLITS = ("train", "valid", "test")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)  # == of arrays has no single answer
+class Split:
+    """The samples of one split.
+
+    Attributes:
+      batch: NumPy arrays, with hard labels.
+      ids: (N,) text, unique; what to align predictions by.
+      soft: (N, C) soft labels in [0, 1], where annotators or intensities give them; else None.
+    """
+
+    batch: Batch
+    ids: np.ndarray
+    soft: np.ndarray | None = None
+
+    def soft_batch(self) -> Batch:
+        """The batch with soft labels where there are any, for training."""
+        return self.batch if self.soft is None else self.batch.replace(labels=self.soft)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Dataset:
+    """Three splits of one data set.
+
+    Attributes:
+      train: What to fit.
+      valid: What chooses the epoch, the calibration and the thresholds.
+      test: What is scored, once.
+      labels: C names.
+      card: What was read and what was mended.
+    """
+
+    train: Split
+    valid: Split
+    test: Split
+    labels: tuple[str, ...]
+    card: Card
+
+    def splits(self) -> dict[str, Split]:
+        """Name -> split, in the order train, valid, test."""
+        return {name: getattr(self, name) for name in SPLITS}
+
+    def shapes(self) -> dict[str, tuple[int, int]]:
+        """Modality -> (features, steps), as the presets of `lddu.config` take them."""
+        return {
+            name: (
+                m.values.shape[-1],
+                max(s.batch.modalities[name].values.shape[1] for s in self.splits().values()),
+            )
+            for name, m in self.train.batch.modalities.items()
+        }
+
+
+Allocate = Callable[[str, Sequence[int]], np.ndarray]
+
+
+def in_memory(name: str, shape: Sequence[int]) -> np.ndarray:
+    """An `Allocate` for float32 arrays in memory; `name` serves those that lie in files."""
+    del name
+    return np.empty(tuple(shape), np.float32)
+
+
+def cached(
+    key: Mapping[str, Any], build: Callable[[Allocate], Dataset], folder: Path | None
+) -> Dataset:
+    """Builds a data set once; from then on it is mapped from disk, which takes no time or memory.
+
+    Args:
+      key: What the data set depends on, as JSON values; another key is another data set.
+      build: Builds it, with large arrays made by the `Allocate` it is given, so that they are
+        written to disk as they are filled and never held in memory as a whole.
+      folder: The cache. None builds in memory and keeps nothing.
+    """
+    if folder is None:
+        return build(in_memory)
+    text = json.dumps({"format": _FORMAT, **key}, sort_keys=True)
+    path = Path(folder).expanduser() / hashlib.sha256(text.encode()).hexdigest()[:24]
+    if (path / "dataset.json").is_file():
+        try:
+            return _load(path)
+        except (OSError, ValueError, KeyError):
+            shutil.rmtree(path)  # cut short or from elsewhere: it is only a copy, made anew
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".preparing-") as temporary:
+        partial = Path(temporary) / "dataset"
+        partial.mkdir()
+
+        def allocate(name: str, shape: Sequence[int]) -> np.ndarray:
+            file = partial / f"{name}.values.npy"
+            return np.lib.format.open_memmap(file, "w+", np.float32, tuple(shape))
+
+        _save(partial, build(allocate), text)
+        try:
+            partial.rename(path)
+        except OSError:
+            if not (path / "dataset.json").is_file():  # else another process was faster
+                raise
+    return _load(path)
+
+
+def cache_folder() -> Path:
+    """Where prepared data sets are kept: `LDDU_CACHE`, or `lddu` in the user's cache."""
+    if folder := os.environ.get("LDDU_CACHE"):
+        return Path(folder).expanduser()
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "lddu" / "datasets"
+
+
+def identity(path: Path) -> list[Any]:
+    """Name, size and time of a file: what tells, without reading it, that it is still the same."""
+    stat = path.stat()
+    return [str(path.resolve()), stat.st_size, stat.st_mtime_ns]
+
+
+def _save(folder: Path, dataset: Dataset, key: str) -> None:
+    for name, split in dataset.splits().items():
+        for modality, m in split.batch.modalities.items():
+            file = folder / f"{name}.{modality}.values.npy"
+            if isinstance(m.values, np.memmap):
+                m.values.flush()  # `build` put it there itself
+            else:
+                np.save(file, m.values, allow_pickle=False)
+            np.save(folder / f"{name}.{modality}.mask.npy", m.mask, allow_pickle=False)
+        arrays = {"labels": split.batch.labels, "ids": split.ids, "soft": split.soft}
+        for what, array in arrays.items():
+            if array is not None:
+                np.save(folder / f"{name}.{what}.npy", array, allow_pickle=False)
+    content = {
+        "key": json.loads(key),
+        "labels": list(dataset.labels),
+        "modalities": list(dataset.train.batch.modalities),
+        "card": json.loads(dataset.card.to_json()),
+    }
+    (folder / "dataset.json").write_text(json.dumps(content, indent=2, ensure_ascii=False))
+
+
+def _load(folder: Path) -> Dataset:
+    content = json.loads((folder / "dataset.json").read_text())
+
+    def array(name: str, mapped: bool = False) -> np.ndarray:
+        mode = "r" if mapped else None
+        return np.load(folder / f"{name}.npy", mmap_mode=mode, allow_pickle=False)
+
+    def split(name: str) -> Split:
+        modalities = {
+            m: Modality(array(f"{name}.{m}.values", mapped=True), array(f"{name}.{m}.mask"))
+            for m in content["modalities"]
+        }
+        present = {m: modality.mask.any(1) for m, modality in modalities.items()}
+        soft = array(f"{name}.soft") if (folder / f"{name}.soft.npy").is_file() else None
+        return Split(
+            Batch(modalities, present, array(f"{name}.labels")), array(f"{name}.ids"), soft
+        )
+
+    return Dataset(
+        *(split(name) for name in SPLITS),
+        labels=tuple(content["labels"]),
+        card=Card.from_json(json.dumps(content["card"])),
+    )
