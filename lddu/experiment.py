@@ -30,7 +30,7 @@ Protocol = Literal["validation", "official"]
 COLUMNS = ("micro_f1", "macro_f1", "jaccard_empty_zero", "jaccard", "auroc", "map", "nll", "ece")
 PROTOCOLS = {
     "validation": "epoch, temperature and thresholds chosen on validation, test scored once",
-    "official": "SELECTED ON TEST: the epoch, and where said the threshold, chosen on the test split",
+    "official": "SELECTED ON TEST: epoch, and where said threshold, chosen on the test split",
 }
 
 
