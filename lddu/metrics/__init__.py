@@ -5,8 +5,10 @@
 - `calibration`: `nll`, `brier`, `reliability`, `ece`; soft labels are allowed.
 - `selective`: `risk_coverage`, `aurc`.
 - `summary`: `summarise`, one row of a table with all of them.
+- `bootstrap`: `bootstrap`, intervals of any of them; `paired_bootstrap`, differences of two models.
 """
 
+from lddu.metrics.bootstrap import Difference, Interval, bootstrap, paired_bootstrap
 from lddu.metrics.calibration import Reliability, brier, ece, nll, reliability
 from lddu.metrics.multilabel import (
     auroc,
@@ -23,10 +25,13 @@ from lddu.metrics.selective import aurc, risk_coverage
 from lddu.metrics.summary import summarise
 
 __all__ = [
+    "Difference",
+    "Interval",
     "Reliability",
     "aurc",
     "auroc",
     "average_precision",
+    "bootstrap",
     "brier",
     "ece",
     "exact_match",
@@ -34,6 +39,7 @@ __all__ = [
     "hamming_loss",
     "jaccard",
     "nll",
+    "paired_bootstrap",
     "precision",
     "recall",
     "reliability",
