@@ -16,10 +16,11 @@ from typing import Literal
 
 import numpy as np
 
-from lddu import baselines, config, metrics, results
+from lddu import baselines, config, results
 from lddu.calibration import thresholds
 from lddu.config import Config
 from lddu.data.dataset import Dataset
+from lddu.predictions import Predictions, Scored
 from lddu.predictor import Predictor, calibrate, fit
 from lddu.report import write_report
 from lddu.structs import Batch
@@ -55,24 +56,6 @@ class Options:
     baselines: bool = True
     set: tuple[str, ...] = ()
     out: Path = Path("runs/experiment")
-
-
-@dataclasses.dataclass(frozen=True)
-class Scored:
-    """Test predictions of one model.
-
-    Attributes:
-      probs: (S, N, C) probabilities of S runs.
-      thresholds: (S, C) decision thresholds of each.
-    """
-
-    probs: np.ndarray
-    thresholds: np.ndarray
-
-    def scores(self, labels: np.ndarray) -> list[dict[str, float]]:
-        """One row of scores per run."""
-        runs = zip(self.probs, self.thresholds, strict=True)
-        return [metrics.summarise(probs, labels, cut) for probs, cut in runs]
 
 
 def configure(dataset: Dataset, options: Options) -> Config:
@@ -124,7 +107,9 @@ def run(
 
     table = {name: results.aggregate(model.scores(labels)) for name, model in scored.items()}
     main = next(name for name in scored if name.startswith("lddu_ensemble"))
-    save_predictions(options.out, dataset, scored, options.protocol)
+    Predictions(dataset.test.ids, labels, dataset.labels, options.protocol, scored).save(
+        options.out
+    )
     command, seconds = shlex.join(["python", *sys.argv]), time.perf_counter() - began
     results.write_results(options.out / "results.json", table, command, cfg, seconds)
     protocol = PROTOCOLS[options.protocol]
@@ -156,21 +141,6 @@ def run(
         print("\n" + results.align(results.comparison(table, published, protocol)))
     print(f"\n{seconds:.0f} s; report: {report}")
     return table
-
-
-def save_predictions(folder: Path, dataset: Dataset, scored: dict[str, Scored], protocol: str):
-    """Writes `predictions.npz`: ids, labels, and each model's probabilities and thresholds."""
-    arrays = {
-        "ids": dataset.test.ids,
-        "labels": np.asarray(dataset.test.batch.labels, np.int8),
-        "label_names": np.array(dataset.labels),
-        "protocol": np.array(protocol),
-        "models": np.array(list(scored)),
-    }
-    for number, model in enumerate(scored.values()):
-        arrays[f"probs_{number}"] = np.asarray(model.probs, np.float32)
-        arrays[f"thresholds_{number}"] = np.asarray(model.thresholds, np.float64)
-    np.savez_compressed(folder / "predictions.npz", **arrays)
 
 
 def _members(predictor: Predictor) -> list[Predictor]:
