@@ -168,6 +168,19 @@ def test_undefined_replicates_are_left_out_and_counted_without_warnings():
         np.testing.assert_array_equal(np.isnan(field), [False, True, False])
 
 
+def test_infinite_replicates_are_left_out_and_counted():
+    x = np.array([0.0, 1.0, 2.0])
+
+    def metric(values):
+        return np.inf if values.sum() == 0 else values.mean()  # one resample of 27
+
+    found = bootstrap(metric, x, resamples=500)
+    finite = [np.mean(x[i]) for i in np.random.default_rng(0).integers(3, size=(500, 3))]
+    finite = np.array([value for value in finite if value > 0])
+    assert found.replicates == len(finite) < 500
+    assert (found.low, found.high) == pytest.approx(tuple(np.quantile(finite, [0.025, 0.975])))
+
+
 @given(st.integers(2, 15), st.integers(1, 40), st.floats(0.1, 0.95), st.integers(0, 99))
 @settings(max_examples=40, deadline=None)
 def test_intervals_are_ordered_nested_and_reproducible(n, resamples, level, seed):
