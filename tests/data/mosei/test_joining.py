@@ -153,7 +153,7 @@ def test_more_than_five_percent_are_an_error_with_figures(labels):
 
 def test_segments_are_confirmed_too(labels):
     names = [f"w[{k}]" for k in range(30)]
-    kept, emotions = joining.by_id({"train": rows(names, np.arange(30) / 10)}, labels, Findings())
+    _, emotions = joining.by_id({"train": rows(names, np.arange(30) / 10)}, labels, Findings())
     assert emotions["train"][:, 5].tolist() == [k % 4 for k in range(30)]
     with pytest.raises(ValueError, match="its sentiment is another"):
         joining.by_id({"train": rows(names, np.arange(30) / 10 + 0.1)}, labels, Findings())
@@ -166,7 +166,7 @@ def test_times_match_within_a_hundredth(labels):
         times = [("w", str(5 * k + shift), "0") for k in range(30)]
         found = {"train": rows(times, None, kind_rows=times)}
         if fits:
-            kept, emotions = joining.by_id(found, labels, Findings())
+            _, emotions = joining.by_id(found, labels, Findings())
             assert emotions["train"][:, 5].tolist() == [k % 4 for k in range(30)]
         else:
             with pytest.raises(ValueError, match="no such segment: 30"):

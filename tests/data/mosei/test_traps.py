@@ -53,7 +53,6 @@ def test_declared_lengths_hold_where_steps_are_zero(world, make, tmp_path):
         "a.pkl train 'audio': declared lengths beyond the array, cut to it": 1,
         "a.pkl train 'audio': sequences with values behind their length, cut": 1,
         "a.pkl train 'audio': declared sequences of zeros only, taken as missing": 1,
-        "a.pkl train 'audio': samples without any step, kept as missing": 2,
     }
     assert data.card.splits["train"]["modalities"]["audio"]["missing"] == 2
 
@@ -84,7 +83,7 @@ def test_multibench_keeps_samples_without_words_and_drops_those_without_anything
     )
     assert data.card.repairs == {
         "m.pkl train: samples without any step at all, dropped": 1,
-        "m.pkl train 'text': samples without any step, kept as missing": 2,
+        "m.pkl train 'text': samples without words, kept": 2,
     }
 
 
