@@ -36,7 +36,8 @@ def clean(
         chunks.
       where: What to call it in errors and findings: file, split and key.
       findings: Takes the counts.
-      lengths: (N,) declared lengths, where the source has them; 0 is a missing sequence.
+      lengths: (N,) declared lengths, where the source has them; 0 is a missing sequence, and so
+        is one of zeros only, whatever its length.
       padded: At which side the source has its padding, "end" or "start".
       rows: Numbers of the rows to keep, in their new order; all of them if None.
       steps: Longest sequence wanted; what is behind it is cut and counted. None keeps all.
@@ -72,7 +73,12 @@ def clean(
             )
             behind = (_last(filled) > declared).sum()
             findings.repaired(f"{where}: sequences with values behind their length, cut", behind)
-            ends = declared
+            nothing = ~filled.any(1)
+            findings.repaired(
+                f"{where}: declared sequences of zeros only, taken as missing",
+                (nothing & (declared > 0)).sum(),
+            )
+            ends = np.where(nothing, 0, declared)
         else:
             ends = _last(filled)
         findings.repaired(f"{where}: sequences longer than {steps}, cut", (ends > steps).sum())
@@ -92,7 +98,12 @@ def _shape(values: np.ndarray | Sequence[np.ndarray], where: str) -> tuple[int, 
         return values.shape[2], values.shape[1]
     if not len(values):
         raise ValueError(f"{where}: no samples")
-    shapes = [np.shape(row) for row in values]
+    shapes = []
+    for i, row in enumerate(values):
+        try:
+            shapes.append(np.shape(row))
+        except ValueError as error:
+            raise ValueError(f"{where}: row {i} is no array: {error}") from None
     for i, shape in enumerate(shapes):
         if len(shape) != 2 or shape[1] != shapes[0][1] or shape[1] == 0:
             raise ValueError(

@@ -1,4 +1,4 @@
-"""What a pickle may call: containers, and NumPy's arrays, dtypes and scalars.
+"""What a pickle may call: containers, NumPy's arrays, dtypes and scalars, and stored options.
 
 Each function stands in for the original, takes what a pickler writes and refuses the rest. NumPy's
 own versions trust their input: a forged dtype makes them read memory that is not the array's.
@@ -66,6 +66,17 @@ def _defaultdict(factory: Name | None = None) -> defaultdict:
     if module not in ("builtins", "__builtin__") or name not in _FACTORIES:
         raise UnsafePickleError(f"asks for collections.defaultdict of {factory!r:.80}")
     return defaultdict(_FACTORIES[name])
+
+
+def _namespace() -> Pending:
+    """`argparse.Namespace`, the options that scripts store beside their data: a plain dict."""
+    return Pending(_options)
+
+
+def _options(state: Any) -> dict[str, Any]:
+    if type(state) is not dict or not all(type(name) is str for name in state):
+        raise ValueError(f"an argparse.Namespace of {state!r:.80}, expected names and values")
+    return dict(state)
 
 
 def raw_bytes(data: Any) -> bytes:
@@ -255,5 +266,6 @@ PLAIN_CALLS: dict[str, Callable | None] = (
         "collections.OrderedDict": _sequence(OrderedDict),
         "collections.defaultdict": _defaultdict,
         "_codecs.encode": _encode,
+        "argparse.Namespace": _namespace,
     }
 )

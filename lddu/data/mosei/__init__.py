@@ -1,0 +1,16 @@
+"""CMU-MOSEI: six emotions in 23,000 utterances of online monologues, from the user's own files.
+
+data = mosei.load("folder")              # aligned; labels and layout are found by content
+print(data.card.to_text())
+
+No licence grants their redistribution, so nothing of the data is in this package.
+
+References:
+  Zadeh et al., "Multimodal Language Analysis in the Wild: CMU-MOSEI Dataset and Interpretable
+  Dynamic Fusion Graph", ACL 2018.
+"""
+
+from lddu.data.mosei.constants import CHECKSUMS, LABELS, PUBLISHED
+from lddu.data.mosei.loading import load
+
+__all__ = ["CHECKSUMS", "LABELS", "PUBLISHED", "load"]

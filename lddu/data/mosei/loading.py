@@ -1,0 +1,267 @@
+"""`load`: finds the files, joins the labels, cleans the features, keeps the result on disk."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from lddu.data.card import Findings, make_card, read_source
+from lddu.data.dataset import SPLITS, Allocate, Dataset, cache_folder, cached, identity
+from lddu.data.mosei import csd, mult, prepare, sdk
+from lddu.data.mosei.constants import CHECKSUMS, LABELS, MODALITIES, PUBLISHED
+from lddu.data.mosei.files import Content, Files, locate, read
+from lddu.data.mosei.folds import NAMES, read_folds
+from lddu.data.mosei.joining import by_id
+from lddu.data.mosei.rows import Rows
+from lddu.metrics.checks import choice
+
+_VERSION = 1  # of what is made of the files
+
+
+def load(
+    path: str | Path,
+    *,
+    setting: Literal["aligned", "unaligned"] = "aligned",
+    labels: str | Path | None = None,
+    folds: str | Path | None = None,
+    cache: str | Path | bool | None = True,
+    progress: bool = True,
+) -> Dataset:
+    """Reads CMU-MOSEI (Zadeh et al., ACL 2018) from whichever published files are there.
+
+    Known are the files of TAILOR and CARAT, MulT, MMSA, LDDU and MultiBench, and the CMU SDK's
+    `.csd` files. An emotion is present where its intensity is above 0. Where the files have
+    intensities, the soft label is min(intensity / 3, 1).
+
+    Args:
+      path: A file, or the folder of the files. A folder must have exactly one file of the wanted
+        setting; its content decides, not its name.
+      setting: Whether all modalities have one step per word, or each its own steps.
+      labels: Where the emotions are, for files without: the SDK's `CMU_MOSEI_Labels.csd`, or
+        TAILOR's `train_valid_test.pt` for MulT's file. None looks in the folder.
+      folds: The official split by video, for `.csd` files: the SDK's `cmu_mosei_std_folds.py` or
+        JSON {"train": [videos], "valid": [...], "test": [...]}. None looks in the folder.
+      cache: Where the prepared arrays are kept; True takes `lddu.data.dataset.cache_folder()`,
+        None or False keeps nothing and holds all in memory.
+      progress: Whether to show progress bars.
+
+    Returns:
+      The three splits, and a card with what was read and mended.
+
+    Raises:
+      FileNotFoundError: If there is no such file.
+      UnsafePickleError: If a file holds anything but data.
+      ImportError: If h5py is needed and not installed.
+      ValueError: If files are damaged, ambiguous or do not fit together, saying what and where.
+    """
+    choice("setting", setting, ("aligned", "unaligned"))
+    path, labels, folds = (p if p is None else Path(p).expanduser() for p in (path, labels, folds))
+    files = locate(path, setting, labels, folds)
+    folder = cache_folder() if cache is True else Path(cache) if cache else None
+    key = {
+        "data set": "CMU-MOSEI",
+        "version": _VERSION,
+        "path": str(path.resolve()),
+        "setting": setting,
+        "labels": None if labels is None else str(labels.resolve()),
+        "folds": None if folds is None else str(folds.resolve()),
+        "files": [identity(file) for file in files.all()],
+    }
+    return cached(key, lambda allocate: _build(files, path, setting, allocate, progress), folder)
+
+
+@dataclass(frozen=True)
+class _Labelled:
+    """Samples with their labels: what all layouts come to."""
+
+    layout: str
+    rows: Mapping[str, Rows]
+    kept: Mapping[str, np.ndarray]
+    emotions: Mapping[str, np.ndarray]
+    intensities: bool
+    sources: tuple[Path, ...]
+    findings: Findings
+
+
+def _build(files: Files, path: Path, setting: str, allocate: Allocate, progress: bool) -> Dataset:
+    chosen = _choose(files, path, setting)
+    labelled = _from_csds(chosen, setting) if isinstance(chosen, Files) else _joined(chosen, files)
+    findings, rows = labelled.findings, labelled.rows
+    prepare.check_ids(rows, findings)
+    _same_widths(rows)
+    edges = {
+        split: {name: prepare.Edges(found.modalities[name]) for name in MODALITIES}
+        for split, found in rows.items()
+    }
+    sides = prepare.padding(rows, edges, findings)
+    splits = {}
+    for split, found in rows.items():
+        kept = prepare.not_empty(found, edges[split], labelled.kept[split])
+        lost = len(labelled.kept[split]) - len(kept)
+        findings.repaired(f"{found.where}: samples without any step at all, dropped", lost)
+        if not len(kept):
+            raise ValueError(f"{found.where}: no samples are left")
+        emotions = labelled.emotions[split][np.isin(labelled.kept[split], kept)]
+        splits[split] = prepare.split_of(
+            found, split, kept, emotions, labelled.intensities, sides, findings, allocate
+        )
+    sources = [read_source(file, CHECKSUMS, progress) for file in labelled.sources]
+    for source in sources:
+        if source.known_as is None and source.file in CHECKSUMS.values():
+            findings.warn(f"{source.file} is not the file that was published under this name")
+    card = make_card(
+        "CMU-MOSEI",
+        f"{labelled.layout}, {setting}",
+        "utterances; six emotions, each present where its mean intensity is above 0",
+        sources,
+        {split: made.batch for split, made in splits.items()},
+        LABELS,
+        PUBLISHED,
+        findings,
+    )
+    return Dataset(*(splits[split] for split in SPLITS), labels=LABELS, card=card)
+
+
+def _choose(files: Files, path: Path, setting: str) -> Content | Files:
+    """The one file of the wanted setting, or the files themselves for `.csd` files.
+
+    Raises:
+      ValueError: If there is none or more than one, listing what there is.
+    """
+    if path.is_file():
+        content = read(path)
+        if content.setting != setting:
+            raise ValueError(f"{path} is {content.setting}; pass setting={content.setting!r}")
+        return content
+    fitting, others = [], []
+    for file in files.data:
+        try:
+            content = read(file)
+        except ValueError as error:
+            if len(files.data) == 1 and not files.csds:
+                raise
+            others.append(str(error))
+            continue
+        if content.setting == setting:
+            fitting.append(content)
+        else:
+            others.append(f"{file.name} is {content.setting}")
+    has_csds = len(files.csds) >= len(MODALITIES) and len(MODALITIES) == len(
+        sdk.choose(files.csds, Findings())
+    )
+    found = [f"{content.path.name} ({content.layout})" for content in fitting]
+    found += ["the .csd files"] if has_csds else []
+    if len(found) == 1:
+        return fitting[0] if fitting else files
+    if found:
+        raise ValueError(
+            f"{path}: several {setting} data sets: {', '.join(found)}; pass the file that is "
+            "meant, or a folder with only that"
+        )
+    seen = "; ".join(others) or "nothing else that could be one"
+    raise ValueError(
+        f"{path}: no {setting} data set. Of CMU-MOSEI there are "
+        f"{', '.join(file.name for file in files.all()) or 'no files'}: {seen}"
+    )
+
+
+def _joined(content: Content, files: Files) -> _Labelled:
+    """A file of features with its labels, its own or joined."""
+    rows, findings = content.rows, content.findings
+    everything = {split: np.arange(found.size) for split, found in rows.items()}
+    own = {split: found.emotions for split, found in rows.items()}
+    if all(emotions is not None for emotions in own.values()) and not files.named:
+        graded = {found.intensities for found in rows.values()}
+        return _Labelled(
+            content.layout, rows, everything, own, graded == {True}, (content.path,), findings
+        )
+    reasons = []
+    for file in [file for file in files.labels if file.suffix != ".csd"]:
+        if content.layout != "MulT":
+            reasons.append(f"{file.name} labels MulT's file only: {content.layout} has other rows")
+            continue
+        try:
+            emotions = mult.by_row_order(rows, _tailor(file), findings)
+        except ValueError as error:
+            reasons.append(str(error))
+        else:
+            sources = (content.path, file)
+            return _Labelled("MulT", rows, everything, emotions, False, sources, findings)
+    for file in _labels_csd(files):
+        if content.layout == "MulT" and not _has_ids(rows):
+            reasons.append(f"{content.path.name} has no ids to look up in {file.name}")
+            continue
+        kept, emotions = by_id(rows, file, findings)
+        sources = (content.path, file)
+        return _Labelled(content.layout, rows, kept, emotions, True, sources, findings)
+    counts = ", ".join(f"{split} {found.size}" for split, found in rows.items())
+    raise ValueError(
+        f"{content.path} ({content.layout}: {counts} rows) has no emotion labels; pass "
+        f"labels=CMU_MOSEI_Labels.csd of the CMU SDK"
+        + (" or TAILOR's train_valid_test.pt" if content.layout == "MulT" else "")
+        + (f". {'; '.join(reasons)}" if reasons else "")
+    )
+
+
+def _tailor(file: Path) -> Mapping[str, Rows]:
+    content = read(file)
+    if content.layout != "TAILOR":
+        raise ValueError(f"{file} is a file of {content.layout}, expected TAILOR's")
+    return content.rows
+
+
+def _has_ids(rows: Mapping[str, Rows]) -> bool:
+    return all(found.ids is not None and found.ids.kind != "other" for found in rows.values())
+
+
+def _labels_csd(files: Files) -> list[Path]:
+    """The labels file among the `.csd` files; one that the caller named is not doubted."""
+    paths = [file for file in files.labels if file.suffix == ".csd"]
+    if files.named:
+        return paths
+    found = [file for file in paths if csd.peek(file)[0] == csd.LABEL_ROOT]
+    if len(found) > 1:
+        listed = ", ".join(str(file) for file in found)
+        raise ValueError(f"several labels files: {listed}; pass one as labels=")
+    return found
+
+
+def _from_csds(files: Files, setting: str) -> _Labelled:
+    """The SDK's files, cut into samples."""
+    findings = Findings()
+    paths = sdk.choose(files.csds, findings)
+    labels = _labels_csd(files)
+    if not labels:
+        raise ValueError("no labels for the .csd files; pass labels=CMU_MOSEI_Labels.csd")
+    if files.folds is None:
+        raise ValueError(
+            f"the .csd files have no split: pass folds=, the SDK's {NAMES[0]} or JSON with train, "
+            "valid and test"
+        )
+    folds = read_folds(files.folds)
+    rows = sdk.read(paths, labels[0], folds, setting == "aligned", findings)
+    return _Labelled(
+        "CMU SDK",
+        rows,
+        {split: np.arange(found.size) for split, found in rows.items()},
+        {split: found.emotions for split, found in rows.items()},
+        True,
+        (*paths.values(), labels[0], files.folds),
+        findings,
+    )
+
+
+def _same_widths(rows: Mapping[str, Rows]) -> None:
+    for name in MODALITIES:
+        widths = {}
+        for split, found in rows.items():
+            values = found.modalities[name]
+            widths[split] = np.shape(values if isinstance(values, np.ndarray) else values[0])[-1]
+        if len(set(widths.values())) > 1:
+            listed = ", ".join(f"{split} {width}" for split, width in widths.items())
+            raise ValueError(
+                f"{rows['train'].where.rpartition(' ')[0]} {rows['train'].keys[name]!r}: numbers "
+                f"of features differ: {listed}"
+            )
