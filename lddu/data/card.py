@@ -126,16 +126,27 @@ def make_card(
     labels: Sequence[str],
     published: Mapping[str, int],
     findings: Findings,
+    tolerance: float = 0.0,
 ) -> Card:
-    """Describes labelled batches; a count that is not the published one becomes a warning."""
+    """Describes labelled batches; a count that is not the published one becomes a warning.
+
+    Args:
+      name: The data set.
+      layout: The file layout it was read from.
+      task: What one sample and its labels are.
+      sources: The files.
+      splits: split -> samples with labels.
+      labels: C names.
+      published: split -> samples published, where known.
+      findings: What was mended; takes the warnings.
+      tolerance: Share of the published count by which a count may differ without a warning.
+    """
     described = {split: _describe(batch, labels) for split, batch in splits.items()}
     for split, facts in described.items():
         facts["published"] = published.get(split)
-        if facts["published"] not in (None, facts["samples"]):
-            findings.warn(
-                f"{split} has {facts['samples']:,} samples, but {facts['published']:,} were "
-                "published"
-            )
+        known = facts["published"]
+        if known is not None and abs(facts["samples"] - known) > tolerance * known:
+            findings.warn(f"{split} has {facts['samples']:,} samples, but {known:,} were published")
         for label, count in facts["positives"].items():
             if count in (0, facts["samples"]):
                 findings.warn(f"{split}: label {label!r} is {'always' if count else 'never'} there")
