@@ -79,7 +79,8 @@ class Card:
 
     def to_json(self) -> str:
         """JSON text that `from_json` reads back to an equal card."""
-        return json.dumps(dataclasses.asdict(self), indent=2, ensure_ascii=False)
+        # ASCII, since names in damaged files may hold what UTF-8 cannot say.
+        return json.dumps(dataclasses.asdict(self), indent=2)
 
     @classmethod
     def from_json(cls, text: str) -> "Card":
@@ -180,7 +181,7 @@ def _describe(batch: Batch, labels: Sequence[str]) -> dict[str, Any]:
         "published": None,
         "positives": {label: int(n) for label, n in zip(labels, present.sum(0), strict=True)},
         "empty": int((~present.any(1)).sum()),
-        "labels_per_sample": float(present.sum(1).mean()),
+        "labels_per_sample": float(present.sum() / max(len(present), 1)),
         "modalities": modalities,
     }
 
