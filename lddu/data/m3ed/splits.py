@@ -65,7 +65,7 @@ def assign(
         other = [n for n, s in chosen.items() if n in stated and stated[n] != s]
         if other:
             findings.warn(
-        X
+                f"{_count(other)} in another split of the feature file than splitInfo says; "
                 "splitInfo was followed"
             )
         absent = [name for name in chosen if name not in stated]
