@@ -26,15 +26,16 @@ PUBLISHED = {
 _TOLERANCE = 0.001
 _VERSION = 1  # of what is made of the files; part of the cache's key
 _STEPS = 60
+_SOFT = {
+    "dialogue": "soft labels = highest share of annotators over its utterances",
+    "utterance": "soft labels = share of annotators",
+}
 _TASKS = {
     "dialogue": (
         f"one sample = one dialogue as a sequence of utterance vectors, cut to {_STEPS}; labels = "
-        "union of its utterances' emotions; soft = highest share of annotators over utterances"
+        "union of its utterances' emotions"
     ),
-    "utterance": (
-        "one sample = one utterance, one step per modality; labels = final_mul_emo; soft = share "
-        "of annotators"
-    ),
+    "utterance": ("one sample = one utterance, one step per modality; labels = final_mul_emo"),
 }
 
 
@@ -114,10 +115,11 @@ def _build(files: Files, task: Task, allocate: Allocate, progress: bool) -> Data
             f"{where} holds a {type(content).__name__}{keys}; task {task!r} needs {NEEDED[task]}"
         )
     made = {s: _split(s, rows[s], files.features.name, findings, allocate) for s in SPLITS}
+    soft = made["train"].soft is not None
     card = make_card(
         "M3ED",
         layout,
-        f"{task}: {_TASKS[task]}",
+        f"{task}: {_TASKS[task]}; {_SOFT[task] if soft else 'no soft labels'}",
         [read_source(file, progress=progress) for file in used],
         {name: split.batch for name, split in made.items()},
         LABELS,
