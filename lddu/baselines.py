@@ -7,11 +7,13 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from lddu.data.batching import take
 from lddu.metrics.calibration import nll
 from lddu.structs import Batch
 from lddu.training.state import base_rate
 
 Probabilities = Callable[[Batch], np.ndarray]
+_CHUNK = 1024  # rows in float64 at once
 REGULARISATION = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 
 
@@ -22,6 +24,12 @@ def pooled_features(batch: Batch) -> np.ndarray:
       (N, F) with F the sum over modalities of 2 D + 1; the last one tells whether the modality is
       there, and a missing modality is all zeros.
     """
+    return np.concatenate(
+        [_pooled(take(batch, slice(i, i + _CHUNK))) for i in range(0, batch.size, _CHUNK)]
+    )
+
+
+def _pooled(batch: Batch) -> np.ndarray:
     columns = []
     for name in sorted(batch.modalities):
         mask = np.asarray(batch.effective_mask(name))

@@ -56,6 +56,33 @@ def fuse(experts: Sequence[Gaussian], present: Sequence[Array]) -> tuple[Gaussia
     return Gaussian(weighted_mean / precision, 1.0 / precision), weights
 
 
+def average(experts: Sequence[Gaussian], present: Sequence[Array]) -> tuple[Gaussian, Array]:
+    """Averages independent Gaussian variables and a standard-normal prior with equal weights.
+
+    The baseline for `fuse`: whatever an expert's variance, it counts as much as any other.
+
+    Args:
+      experts: M Gaussians of one shape (..., Z).
+      present: M arrays that broadcast against (...,): 1 where the expert takes part, 0 where it is
+        missing and must not count.
+
+    Returns:
+      The Gaussian of the mean of the variables (..., Z), and weights (..., M): with n experts
+      present, 1 / (1 + n) for each of those, and the prior has as much.
+    """
+    shape = jnp.broadcast_shapes(*(expert.mean.shape for expert in experts))
+    mean, var = jnp.zeros(shape, experts[0].mean.dtype), jnp.ones(shape, experts[0].var.dtype)
+    taking_part = []
+    for expert, a in zip(experts, present, strict=True):
+        a = jnp.broadcast_to(jnp.asarray(a, expert.var.dtype), shape[:-1])[..., None]
+        mean += a * jnp.where(a > 0, expert.mean, 0.0)
+        var += a * jnp.where(a > 0, expert.var, 0.0)
+        taking_part.append(a[..., 0])
+    weights = jnp.stack(taking_part, axis=-1)
+    count = 1.0 + weights.sum(-1, keepdims=True)
+    return Gaussian(mean / count, var / jnp.square(count)), weights / count
+
+
 def kl_from_standard_normal(q: Gaussian) -> Array:
     """KL(q || N(0, I)) in nats, summed over the last axis.
 

@@ -18,7 +18,7 @@ from lddu.calibration import Temperature, apply_temperature, fit_temperature
 from lddu.calibration.thresholds import fit_per_label, fit_shared
 from lddu.config import Config, ModelConfig
 from lddu.data.batching import batches, check_batch, fingerprint, take
-from lddu.data.normalize import Normalizer, fit_normalizer, normalize
+from lddu.data.normalize import Normalizer, normalize
 from lddu.metrics.multilabel import threshold
 from lddu.model import LDDU, example_batch
 from lddu.structs import Batch, Prediction
@@ -85,13 +85,14 @@ class Predictor:
         """
         check_batch(batch, self.config.model)
         batch = _select(batch, self.config).replace(labels=None, weight=None)
-        batch = jax.tree.map(np.asarray, normalize(batch, self.normalizer))
+        batch = jax.tree.map(np.asarray, batch)
         rows, weight = batches(np.arange(batch.size), batch_size)
         temperature = self.temperature if calibrated else _identity(len(self.labels))
         # One shape, shared or per label, so that all of them share one compilation.
         temperature = Temperature(*(jnp.broadcast_to(x, len(self.labels)) for x in temperature))
         parts = [
-            jax.device_get(self._forward(self.params, temperature, take(batch, r))) for r in rows
+            jax.device_get(self._forward(self.params, self.normalizer, temperature, take(batch, r)))
+            for r in rows
         ]
         real = weight.reshape(-1) > 0
         return jax.tree.map(lambda *x: np.concatenate(x)[real], *parts)
@@ -251,8 +252,7 @@ def fit(
         )
     folder = None if folder is None else _claim(Path(folder), config, train, valid)
     train, valid = _select(train, config), _select(valid, config)
-    normalizer = fit_normalizer(train)
-    trainer = Trainer(config, normalize(train, normalizer), normalize(valid, normalizer))
+    trainer = Trainer(config, train, valid)
     members, history = [], []
     for k in range(config.train.members):
         trained = trainer.run(k, folder and folder / f"member-{k}", progress)
@@ -262,7 +262,7 @@ def fit(
     raw = Predictor(
         config,
         params,
-        normalizer,
+        trainer.normalizer,
         base_rate(train.labels),
         _identity(len(config.model.labels)),
         np.asarray(0.5),
@@ -300,11 +300,12 @@ def calibrate(predictor: Predictor, valid: Batch) -> Predictor:
 
 
 @functools.lru_cache(maxsize=16)
-def _compile(config: ModelConfig) -> Callable[[Any, Temperature, Batch], Prediction]:
+def _compile(config: ModelConfig) -> Callable[[Any, Normalizer, Temperature, Batch], Prediction]:
     """The jitted prediction, one for all predictors of a model, such as before calibration."""
     model = LDDU(config)
 
-    def forward(params, temperature, batch):
+    def forward(params, normalizer, temperature, batch):
+        batch = normalize(batch, normalizer)
         members = jax.lax.map(lambda p: model.apply({"params": p}, batch), params)
         return _combine(members, temperature, batch.observed(config.modality_names))
 

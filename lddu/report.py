@@ -3,92 +3,20 @@
 The file stands alone: styles and figures are inside it, nothing is fetched, no script runs.
 """
 
-import base64
-import datetime
 import html
-import importlib.metadata
-import io
 import json
 import os
-import platform
-import string
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lddu import metrics, results
+from lddu import metrics, page, results
 
 _FIRST_KEPT = 20  # where risk-coverage curves start
-_SVG_LIMIT = 300_000  # bytes; beyond, a PNG is the smaller
 
 _ACRONYMS = {word.lower(): word for word in ("NLL", "ECE", "AURC", "AUROC", "mAP", "F1", "Brier")}
-
-_CSS = """
-:root { color-scheme: light dark; --ink: #1f2328; --soft: #59636e; --line: #d9dee3;
-  --page: #ffffff; --panel: #f6f8fa; --accent: #0072b2; }
-@media (prefers-color-scheme: dark) { :root { --ink: #e6e8ea; --soft: #9da7b1; --line: #3a424b;
-  --page: #15181c; --panel: #1e2329; --accent: #56b4e9; } }
-* { box-sizing: border-box; }
-body { margin: 0 auto; padding: 2.5rem 1.25rem 4rem; max-width: 66rem; background: var(--page);
-  color: var(--ink); font: 1rem/1.55 system-ui, -apple-system, "Segoe UI", "Helvetica Neue", Arial,
-  sans-serif; }
-h1 { margin: 0; font-size: 2rem; line-height: 1.2; letter-spacing: -0.01em; }
-h2 { margin: 3rem 0 0.5rem; font-size: 1.3rem; }
-.lead { max-width: 48rem; margin: 1rem 0; }
-figcaption, caption, footer { color: var(--soft); font-size: 0.9rem; }
-.facts { display: flex; flex-wrap: wrap; gap: 0.75rem; margin: 1.5rem 0; padding: 0; }
-.facts div { display: flex; flex-direction: column-reverse; min-width: 7.5rem;
-  padding: 0.6rem 1rem; border: 1px solid var(--line); border-radius: 8px;
-  background: var(--panel); }
-.facts dt { color: var(--soft); font-size: 0.85rem; }
-.facts dd { margin: 0; font-size: 1.4rem; font-weight: 600; line-height: 1.3; }
-.scroll { overflow-x: auto; }
-table { border-collapse: collapse; font-size: 0.92rem; font-variant-numeric: tabular-nums; }
-caption { caption-side: bottom; padding-top: 0.5rem; text-align: left; }
-th, td { padding: 0.35rem 0.9rem; border-bottom: 1px solid var(--line); text-align: right;
-  white-space: nowrap; }
-th:first-child { padding-left: 0.2rem; text-align: left; }
-thead th { border-bottom: 2px solid var(--line); color: var(--soft); font-weight: 600;
-  vertical-align: bottom; }
-tbody th { font-weight: 500; }
-.best { color: var(--accent); font-weight: 700; }
-figure { margin: 0.75rem 0 0; }
-figure img { display: block; max-width: 100%; height: auto; padding: 0.6rem; background: #ffffff;
-  border: 1px solid var(--line); border-radius: 8px; }
-figcaption { max-width: 48rem; margin-top: 0.5rem; }
-pre { overflow-x: auto; padding: 0.8rem 1rem; border: 1px solid var(--line); border-radius: 8px;
-  background: var(--panel); font: 0.85rem/1.45 ui-monospace, SFMono-Regular, Menlo, Consolas,
-  monospace; white-space: pre-wrap; overflow-wrap: anywhere; }
-summary { cursor: pointer; }
-footer { margin-top: 3rem; padding-top: 0.75rem; border-top: 1px solid var(--line); }
-@media print { body { max-width: none; padding: 0; font-size: 10pt; } h2 { break-after: avoid; }
-  figure, table, .facts { break-inside: avoid; } .scroll { overflow: visible; }
-  table, caption, figcaption { font-size: 8pt; } th, td { padding: 0.2rem 0.4rem; }
-  thead th { white-space: normal; } }
-"""
-
-_PAGE = string.Template("""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>$title</title>
-<style>$css</style>
-</head>
-<body>
-<header>
-<h1>$title</h1>
-$summary
-</header>
-<main>
-$sections
-</main>
-<footer>Made by lddu on <time datetime="$date">$date</time> with $versions.</footer>
-</body>
-</html>
-""")
 
 
 def write_report(
@@ -106,6 +34,9 @@ def write_report(
     config_json: str,
     command: str,
     notes: Sequence[str] = (),
+    published: Sequence[results.Published] = (),
+    protocol: str = "",
+    data_card: str = "",
 ) -> Path:
     """Writes the report of a run as one HTML file.
 
@@ -124,6 +55,9 @@ def write_report(
       config_json: The configuration as JSON text.
       command: What was typed.
       notes: Remarks of one sentence or two, listed under the summary.
+      published: Results of others to stand beside ours, each with its protocol.
+      protocol: How ours came about, for that table.
+      data_card: Text that describes the data, shown at the end.
 
     Returns:
       The path. The same input gives the same bytes, but for the date.
@@ -143,11 +77,12 @@ def write_report(
         )
     thresholds = np.broadcast_to(np.asarray(thresholds, float), probs.shape)
 
-    sections = [_scores(models), _per_label(probs, labels, thresholds, label_names)]
+    comparison = _comparison(models, published, protocol)
+    sections = [_scores(models), comparison, _per_label(probs, labels, thresholds, label_names)]
     if history:
         figure = plots.training_curves(history, _monitor(config_json))
         sections.append(
-            _figure(
+            page.figure_section(
                 "Training",
                 figure,
                 "Training losses and validation scores by epoch.",
@@ -156,7 +91,7 @@ def write_report(
         )
     figure = plots.reliability_diagram(probs, labels, label_names)
     sections.append(
-        _figure(
+        page.figure_section(
             "Reliability",
             figure,
             f"Reliability diagrams for {', '.join(label_names)}, with counts per bin.",
@@ -168,7 +103,7 @@ def write_report(
     )
     curves = _curves(probs, labels, thresholds, label_names)
     sections.append(
-        _figure(
+        page.figure_section(
             "Risk and coverage",
             plots.risk_coverage(curves).figure,
             "Risk against coverage.",
@@ -181,7 +116,7 @@ def write_report(
     if weights is not None:
         figure = plots.modality_weights(weights, label_names, modality_names).figure
         sections.append(
-            _figure(
+            page.figure_section(
                 "Modality weights",
                 figure,
                 f"Mean fusion weight of {', '.join(map(str, modality_names))} per label.",
@@ -191,18 +126,14 @@ def write_report(
             )
         )
     sections.append(_run(command, config_json))
+    if data_card:
+        text = f"<pre><code>{html.escape(data_card)}</code></pre>"
+        sections.append(page.section("Data", text))
 
-    page = _PAGE.substitute(
-        title=html.escape(title),
-        css=_CSS,
-        summary=_summary(probs, label_names, modality_names, history, notes),
-        sections="\n".join(filter(None, sections)),
-        date=datetime.date.today().isoformat(),
-        versions=html.escape(_versions()),
-    )
+    summary = _summary(probs, label_names, modality_names, history, notes)
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(page, encoding="utf-8")
+    path.write_text(page.render(title, summary, sections), encoding="utf-8")
     return path
 
 
@@ -261,7 +192,16 @@ def _scores(models: results.Models) -> str:
         caption += " Bayes, which knows how the data were made, is a bound and takes no part."
     if any(stat["n"] > 1 for scores in models.values() for stat in scores.values()):
         caption += " Mean ± sample standard deviation over runs."
-    return _section("Scores", _table(*table, caption))
+    return page.section("Scores", page.table(*table, caption))
+
+
+def _comparison(models: results.Models, published: Sequence, protocol: str) -> str:
+    if not published:
+        return ""
+    head, *rows = results.comparison(models, published, protocol)
+    caption = "Figures under different protocols are not comparable: read the last column first."
+    cells = [(name, [(text, False) for text in texts]) for name, *texts in rows]
+    return page.section("Beside published results", page.table(head[0], head[1:], cells, caption))
 
 
 def _spoken(metric: str) -> str:
@@ -293,7 +233,7 @@ def _per_label(
         "Precision, recall and F1 are at the threshold. A dash: undefined, as the label never "
         "occurs or is never predicted."
     )
-    return _section("Labels", _table("label", list(columns), rows, caption))
+    return page.section("Labels", page.table("label", list(columns), rows, caption))
 
 
 def _curves(
@@ -322,7 +262,7 @@ def _thin(coverage: np.ndarray, risk: np.ndarray, points: int = 200) -> tuple[np
 
 
 def _run(command: str, config_json: str) -> str:
-    return _section(
+    return page.section(
         "How to run it again",
         f"<pre><code>{html.escape(command)}</code></pre>\n"
         "<details><summary>Configuration</summary>\n"
@@ -337,64 +277,3 @@ def _monitor(config_json: str) -> str:
     except (ValueError, KeyError, TypeError):
         return "nll"
     return monitor if monitor in ("nll", "micro_f1") else "nll"
-
-
-def _section(heading: str, body: str) -> str:
-    return f"<section>\n<h2>{html.escape(heading)}</h2>\n{body}\n</section>"
-
-
-def _table(
-    corner: str,
-    head: Sequence[str],
-    rows: Sequence[tuple[str, Sequence[tuple[str, bool]]]],
-    caption: str,
-) -> str:
-    """A table; a cell is its text and whether it stands out."""
-    columns = "".join(f'<th scope="col">{html.escape(text)}</th>' for text in head)
-    body = []
-    for name, cells in rows:
-        tds = "".join(
-            f'<td class="best">{html.escape(text)}</td>'
-            if best
-            else f"<td>{html.escape(text)}</td>"
-            for text, best in cells
-        )
-        body.append(f'<tr><th scope="row">{html.escape(name)}</th>{tds}</tr>')
-    return (
-        f'<div class="scroll"><table>\n<caption>{html.escape(caption)}</caption>\n'
-        f'<thead><tr><th scope="col">{corner}</th>{columns}</tr></thead>\n'
-        f"<tbody>\n{chr(10).join(body)}\n</tbody>\n</table></div>"
-    )
-
-
-def _figure(heading: str, figure, alt: str, caption: str) -> str:
-    """A section with a figure in an <img>, where the ids inside one SVG cannot meet another's."""
-    import matplotlib
-
-    buffer = io.BytesIO()
-    # A fixed salt and no date: the same figure gives the same bytes.
-    with matplotlib.rc_context({"svg.hashsalt": "lddu", "svg.fonttype": "path"}):
-        figure.savefig(buffer, format="svg", metadata={"Date": None}, facecolor="white")
-    kind, data = "svg+xml", buffer.getvalue()
-    if len(data) > _SVG_LIMIT:
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format="png", dpi=180, facecolor="white")
-        kind, data = "png", buffer.getvalue()
-    width = round(figure.get_size_inches()[0] * 96)
-    return _section(
-        heading,
-        f'<figure><img width="{width}" alt="{html.escape(alt)}" '
-        f'src="data:image/{kind};base64,{base64.b64encode(data).decode()}">\n'
-        f"<figcaption>{html.escape(caption)}</figcaption></figure>",
-    )
-
-
-def _versions() -> str:
-    """Versions of what computed the numbers."""
-    found = [f"Python {platform.python_version()}"]
-    for package in ("lddu", "jax", "flax", "numpy"):
-        try:
-            found.append(f"{package} {importlib.metadata.version(package)}")
-        except importlib.metadata.PackageNotFoundError:
-            found.append(f"{package} (not installed as a package)")
-    return ", ".join(found)

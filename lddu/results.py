@@ -120,6 +120,42 @@ def format_stat(stat: Stat | None, digits: int = 3) -> str:
     return f"{mean} ± {stat['std']:.{digits}f}" if stat["n"] > 1 else mean
 
 
+@dataclasses.dataclass(frozen=True)
+class Published:
+    """A result of others.
+
+    Attributes:
+      model: Who and what.
+      scores: Metric, under our name -> the figure as published, for instance ".565-.568".
+      protocol: What was chosen on which split.
+    """
+
+    model: str
+    scores: Mapping[str, str]
+    protocol: str
+
+
+def comparison(models: Models, published: Sequence[Published], protocol: str) -> list[list[str]]:
+    """Published results and ours in one table of text, each row with its protocol.
+
+    Args:
+      models: Ours, as in `results.json`; all of one protocol.
+      published: Those of others; their metrics are the columns.
+      protocol: What was chosen on which split in ours.
+
+    Returns:
+      Rows of cells, the first one the header.
+    """
+    columns = list(dict.fromkeys(metric for row in published for metric in row.scores))
+    rows = [["model", *columns, "protocol"]]
+    for row in published:
+        scores = [row.scores.get(metric, MISSING) for metric in columns]
+        rows.append([row.model, *scores, row.protocol])
+    for name, scores in models.items():
+        rows.append([name, *(format_stat(scores.get(m), 4) for m in columns), protocol])
+    return rows
+
+
 def lower_is_better(metric: str) -> bool:
     """Whether a metric measures an error: "nll", "macro_ece", "hamming_loss", "aurc", ..."""
     words = metric.lower().replace("-", "_").split("_")
@@ -166,6 +202,11 @@ def format_table(
                 for metric, cell in zip(columns, cells, strict=True)
             ]
         rows.append([name.replace("|", r"\|") if markdown else name, *cells])
+    return align(rows, markdown)
+
+
+def align(rows: Sequence[Sequence[str]], markdown: bool = False) -> str:
+    """Rows of cells as lines of text, the first row being the header; no newline at the end."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines = [
         [

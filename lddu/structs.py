@@ -64,8 +64,8 @@ class Batch:
 class Prediction:
     """What the model says of a batch: probabilities and the distributions behind them.
 
-    Fusions other than "precision" have no Gaussian logit, fused posterior, weights or unimodal
-    predictions: those are None there.
+    The fusions "gate" and "concatenation" have no Gaussian logit, fused posterior, weights or
+    unimodal predictions: those are None there.
 
     Attributes:
       probs: (B, C) probability that each label is present.
@@ -73,9 +73,10 @@ class Prediction:
       logit_mean: (B, C) mean of the Gaussian logit.
       logit_var: (B, C) variance of the Gaussian logit (aleatoric, from the latent variance).
       latents: name -> Gaussian with (B, C, Z) mean and variance, one per modality.
-      fused: Gaussian with (B, C, Z) mean and variance, after precision-weighted fusion.
-      weights: (B, C, M) share of the fused precision that each modality supplies, in the order of
-        the configuration's modalities; a missing one has 0, and the prior holds the rest.
+      fused: Gaussian with (B, C, Z) mean and variance, after fusion.
+      weights: (B, C, M) share of the fused precision that each modality supplies (with "equal"
+        fusion, of the mean), in the order of the configuration's modalities; a missing one has 0,
+        and the prior holds the rest.
       unimodal_logits: (B, C, M) log-odds from each modality's own posterior alone.
       direct_logits: (B, C) log-odds of the direct probability; fusion "gate" only.
       aleatoric: (B, C) mean over members of p (1 - p), each member at the fitted temperature; see

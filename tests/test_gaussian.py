@@ -233,3 +233,29 @@ def test_samples_depend_on_the_key_alone():
     first, again, other = (gaussian.sample(jax.random.key(k), q, 2) for k in (0, 0, 1))
     np.testing.assert_array_equal(first, again)
     assert (first != other).all()
+
+
+# ---- average ------------------------------------------------------------------------------------
+
+
+def test_average_is_the_mean_of_variables_with_the_prior():
+    # Moments of (e + a + b) / 3 with e ~ N(0, 1), by drawing.
+    rng = np.random.default_rng(0)
+    experts = [
+        Gaussian(np.full(1, mean, np.float32), np.full(1, var, np.float32))
+        for mean, var in ((2.0, 0.5), (-1.0, 1.0))
+    ]
+    draws = rng.normal(size=(400_000, 3)) * np.sqrt([1, 0.5, 1]) + [0, 2, -1]
+    fused, weights = gaussian.average(experts, [np.ones((), bool), np.ones((), bool)])
+    np.testing.assert_allclose(fused.mean, draws.mean(1).mean(), atol=5e-3)
+    np.testing.assert_allclose(fused.var, draws.mean(1).var(), atol=5e-3)
+    np.testing.assert_allclose(weights, [1 / 3, 1 / 3])
+
+
+def test_average_leaves_out_the_missing_whatever_they_hold():
+    there = Gaussian(np.full((2, 3), 2.0, np.float32), np.full((2, 3), 0.5, np.float32))
+    bad = Gaussian(np.full((2, 3), np.nan, np.float32), np.full((2, 3), np.inf, np.float32))
+    fused, weights = gaussian.average([there, bad], [np.array([1.0, 0.0]), np.zeros(2)])
+    np.testing.assert_allclose(fused.mean, [[1.0] * 3, [0.0] * 3])
+    np.testing.assert_allclose(fused.var, [[1.5 / 4] * 3, [1.0] * 3])
+    np.testing.assert_allclose(weights, [[0.5, 0.0], [0.0, 0.0]])

@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from lddu import metrics, report
+from lddu import metrics, page, report, results
 
 VOID = {"meta", "img", "br", "hr", "link", "input"}
 
@@ -108,7 +108,7 @@ def test_figures_are_svg_that_parses(tmp_path):
 
 
 def test_a_large_figure_becomes_a_png(tmp_path, monkeypatch):
-    monkeypatch.setattr(report, "_SVG_LIMIT", 10)
+    monkeypatch.setattr(page, "_SVG_LIMIT", 10)
     for image in Page(write(tmp_path)).all("img"):
         kind, data = image["src"].split(",", 1)
         assert kind == "data:image/png;base64"
@@ -217,3 +217,15 @@ def test_without_matplotlib_the_error_says_what_to_install(tmp_path, monkeypatch
 def test_shapes_must_agree(tmp_path):
     with pytest.raises(ValueError, match="with C=1 names"):
         write(tmp_path, label_names=["one"])
+
+
+def test_published_results_stand_beside_ours_with_their_protocols(tmp_path):
+    published = [results.Published("They", {"nll": ".1-.2", "micro_f1": ".5"}, "chosen on <test>")]
+    extra = {"published": published, "protocol": "chosen on validation", "data_card": "a & b"}
+    path = report.write_report(tmp_path / "report.html", **arguments(), **extra)
+    text = " ".join(Page(path.read_text()).text)
+    for expected in ("They", ".1-.2", "chosen on <test>", "chosen on validation", "a & b"):
+        assert expected in text
+    assert "Beside published results" not in " ".join(
+        Page(report.write_report(tmp_path / "plain.html", **arguments()).read_text()).text
+    )

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 Similarity = Literal["cosine", "bhattacharyya"]
-Fusion = Literal["precision", "gate", "concatenation"]
+Fusion = Literal["precision", "equal", "gate", "concatenation"]
 Monitor = Literal["nll", "micro_f1"]
 Optimizer = Literal["adamw", "bert_adam"]
 
@@ -88,8 +88,9 @@ class ModelConfig:
       statistics_dropout: Dropout on those pooled statistics.
       mask_padding: Whether padded steps are hidden from encoder and attention. The official code
         does not hide them.
-      fusion: "precision" (product of experts), "gate" (the official one) or "concatenation" of
-        means and variances; see `lddu.nn.fusion`.
+      fusion: "precision" (product of experts), "equal" (the same weight for all, whatever their
+        variance), "gate" (the official one) or "concatenation" of means and variances; see
+        `lddu.nn.fusion`.
       head_hidden: Hidden width of the heads of "gate" and "concatenation".
       head_dropout: Dropout in those heads.
       latent_hidden: Widths of the MLP before the latent Gaussians.
@@ -124,7 +125,7 @@ class ModelConfig:
         for what, names in (("modality", self.modality_names), ("label", self.labels)):
             _require(len(set(names)) == len(names), f"model: {what} names are not unique: {names}")
         for name, choices in (
-            ("fusion", ("precision", "gate", "concatenation")),
+            ("fusion", ("precision", "equal", "gate", "concatenation")),
             ("variance", ("softplus", "exp")),
         ):
             value = getattr(self, name)
@@ -291,9 +292,9 @@ class Config:
     def __post_init__(self):
         fusion = self.model.fusion
         _require(
-            fusion == "precision" or self.loss.unimodal == 0,
-            f"loss.unimodal={self.loss.unimodal} needs model.fusion='precision', not {fusion!r}: "
-            "only there can a modality predict alone; set it to 0",
+            fusion in ("precision", "equal") or self.loss.unimodal == 0,
+            f"loss.unimodal={self.loss.unimodal} needs model.fusion='precision' or 'equal', not "
+            f"{fusion!r}: only there can a modality predict alone; set it to 0",
         )
         official = self.loss.direct > 0 or (
             self.loss.spread > 0 and self.loss.spread_target == "probability"

@@ -12,6 +12,8 @@ import numpy as np
 from lddu.config import ModelConfig
 from lddu.structs import Batch, Modality
 
+_CHUNK = 1024  # rows looked at together, so that mapped data need not fit into memory
+
 
 def pad(
     sequences: Sequence[np.ndarray | None], *, features: int, length: int | None = None
@@ -146,7 +148,8 @@ def _check_modality(batch: Batch, name: str, size: int, features: int, length: i
         raise ValueError(
             f"present[{name!r}]: expected bool ({size},), got {here.dtype} {here.shape}"
         )
-    bad = ~np.isfinite(values).all(-1) & mask & here[:, None]
+    finite = [np.isfinite(values[i : i + _CHUNK]).all(-1) for i in range(0, size, _CHUNK)]
+    bad = ~np.concatenate(finite) & mask & here[:, None]
     if bad.any():
         row, step = np.argwhere(bad)[0]
         raise ValueError(
@@ -174,8 +177,8 @@ def fingerprint(batch: Batch) -> str:
     return digest.hexdigest()
 
 
-def take(batch: Batch, rows: np.ndarray | jax.Array) -> Batch:
-    """The rows of a batch at integer or boolean positions `rows`, in that order."""
+def take(batch: Batch, rows: np.ndarray | jax.Array | slice) -> Batch:
+    """The rows of a batch at integer or boolean positions, in that order, or of a slice."""
     return jax.tree.map(lambda x: x[rows], batch)
 
 

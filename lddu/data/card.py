@@ -79,7 +79,8 @@ class Card:
 
     def to_json(self) -> str:
         """JSON text that `from_json` reads back to an equal card."""
-        return json.dumps(dataclasses.asdict(self), indent=2, ensure_ascii=False)
+        # ASCII, since names in damaged files may hold what UTF-8 cannot say.
+        return json.dumps(dataclasses.asdict(self), indent=2)
 
     @classmethod
     def from_json(cls, text: str) -> "Card":
@@ -126,16 +127,27 @@ def make_card(
     labels: Sequence[str],
     published: Mapping[str, int],
     findings: Findings,
+    tolerance: float = 0.0,
 ) -> Card:
-    """Describes labelled batches; a count that is not the published one becomes a warning."""
+    """Describes labelled batches; a count that is not the published one becomes a warning.
+
+    Args:
+      name: The data set.
+      layout: The file layout it was read from.
+      task: What one sample and its labels are.
+      sources: The files.
+      splits: split -> samples with labels.
+      labels: C names.
+      published: split -> samples published, where known.
+      findings: What was mended; takes the warnings.
+      tolerance: Share of the published count by which a count may differ without a warning.
+    """
     described = {split: _describe(batch, labels) for split, batch in splits.items()}
     for split, facts in described.items():
         facts["published"] = published.get(split)
-        if facts["published"] not in (None, facts["samples"]):
-            findings.warn(
-                f"{split} has {facts['samples']:,} samples, but {facts['published']:,} were "
-                "published"
-            )
+        known = facts["published"]
+        if known is not None and abs(facts["samples"] - known) > tolerance * known:
+            findings.warn(f"{split} has {facts['samples']:,} samples, but {known:,} were published")
         for label, count in facts["positives"].items():
             if count in (0, facts["samples"]):
                 findings.warn(f"{split}: label {label!r} is {'always' if count else 'never'} there")
@@ -169,7 +181,7 @@ def _describe(batch: Batch, labels: Sequence[str]) -> dict[str, Any]:
         "published": None,
         "positives": {label: int(n) for label, n in zip(labels, present.sum(0), strict=True)},
         "empty": int((~present.any(1)).sum()),
-        "labels_per_sample": float(present.sum(1).mean()),
+        "labels_per_sample": float(present.sum() / max(len(present), 1)),
         "modalities": modalities,
     }
 

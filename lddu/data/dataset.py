@@ -15,7 +15,7 @@ import numpy as np
 from lddu.data.card import Card
 from lddu.structs import Batch, Modality
 
-_FORMAT = 1
+_FORMAT = 2
 SPLITS = ("train", "valid", "test")
 
 
@@ -71,6 +71,9 @@ class Dataset:
         }
 
 
+# What a damaged cache raises.
+_UNREADABLE = (OSError, EOFError, ValueError, LookupError, TypeError, AttributeError)
+
 Allocate = Callable[[str, Sequence[int]], np.ndarray]
 
 
@@ -95,10 +98,10 @@ def cached(
         return build(in_memory)
     text = json.dumps({"format": _FORMAT, **key}, sort_keys=True)
     path = Path(folder).expanduser() / hashlib.sha256(text.encode()).hexdigest()[:24]
-    if (path / "dataset.json").is_file():
+    if path.exists():
         try:
             return _load(path)
-        except (OSError, ValueError, KeyError):
+        except _UNREADABLE:
             shutil.rmtree(path)  # cut short or from elsewhere: it is only a copy, made anew
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".preparing-") as temporary:
@@ -136,10 +139,13 @@ def _save(folder: Path, dataset: Dataset, key: str) -> None:
     for name, split in dataset.splits().items():
         for modality, m in split.batch.modalities.items():
             file = folder / f"{name}.{modality}.values.npy"
-            if isinstance(m.values, np.memmap):
+            if _is_in(m.values, file):
                 m.values.flush()  # `build` put it there itself
             else:
-                np.save(file, m.values, allow_pickle=False)
+                # A copy first: it may be a part of the map of this very file.
+                mapped = isinstance(m.values, np.memmap)
+                values = np.array(m.values) if mapped else m.values
+                np.save(file, values, allow_pickle=False)
             np.save(folder / f"{name}.{modality}.mask.npy", m.mask, allow_pickle=False)
         arrays = {"labels": split.batch.labels, "ids": split.ids, "soft": split.soft}
         for what, array in arrays.items():
@@ -149,13 +155,23 @@ def _save(folder: Path, dataset: Dataset, key: str) -> None:
         "key": json.loads(key),
         "labels": list(dataset.labels),
         "modalities": list(dataset.train.batch.modalities),
+        "soft": [name for name, split in dataset.splits().items() if split.soft is not None],
         "card": json.loads(dataset.card.to_json()),
     }
-    (folder / "dataset.json").write_text(json.dumps(content, indent=2, ensure_ascii=False))
+    (folder / "dataset.json").write_text(json.dumps(content, indent=2), encoding="utf-8")
+
+
+def _is_in(values: np.ndarray, file: Path) -> bool:
+    """Whether an array is the map of all of a file, as `allocate` gave it."""
+    if not isinstance(values, np.memmap) or values.filename is None or not file.is_file():
+        return False
+    there = np.load(file, mmap_mode="r", allow_pickle=False)
+    same = Path(values.filename) == file.resolve() and there.dtype == values.dtype
+    return same and there.shape == values.shape and there.offset == values.offset
 
 
 def _load(folder: Path) -> Dataset:
-    content = json.loads((folder / "dataset.json").read_text())
+    content = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))
 
     def array(name: str, mapped: bool = False) -> np.ndarray:
         mode = "r" if mapped else None
@@ -167,7 +183,7 @@ def _load(folder: Path) -> Dataset:
             for m in content["modalities"]
         }
         present = {m: modality.mask.any(1) for m, modality in modalities.items()}
-        soft = array(f"{name}.soft") if (folder / f"{name}.soft.npy").is_file() else None
+        soft = array(f"{name}.soft") if name in content["soft"] else None
         return Split(
             Batch(modalities, present, array(f"{name}.labels")), array(f"{name}.ids"), soft
         )

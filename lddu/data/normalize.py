@@ -1,11 +1,15 @@
 """Per-feature normalisation, fitted on the real steps of the training split."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from lddu.structs import Batch
+
+_CHUNK = 1024  # rows in memory at once
 
 
 class Normalizer(NamedTuple):
@@ -21,24 +25,40 @@ class Normalizer(NamedTuple):
 
 
 def fit_normalizer(batch: Batch) -> Normalizer:
-    """Means and deviations over the real steps of each modality; 0 and 1 where there are none."""
+    """Means and deviations over the real steps of each modality; 0 and 1 where there are none.
+
+    Rows are read in chunks, so that mapped data need not fit into memory.
+    """
     mean, std = {}, {}
-    for name, modality in batch.modalities.items():
-        real = np.asarray(modality.values, np.float32)[np.asarray(batch.effective_mask(name))]
-        if len(real) == 0:
-            mean[name] = np.zeros(real.shape[-1], np.float32)
-            std[name] = np.ones(real.shape[-1], np.float32)
-            continue
-        mean[name] = real.mean(0, dtype=np.float64).astype(np.float32)
-        spread = real.std(0, dtype=np.float64).astype(np.float32)
-        # Relative, so that it is the same in every unit: some are tiny (a field in tesla).
-        smallest = np.maximum(1e-6 * np.abs(mean[name]), np.finfo(np.float32).tiny)
-        std[name] = np.where(spread > smallest, spread, np.float32(1.0))
+    for name in batch.modalities:
+        mean[name], std[name] = _moments(batch, name)
     return Normalizer(mean, std)
 
 
+def _moments(batch: Batch, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and deviation (D,) of a modality, in float64, in two passes: the exact way."""
+    values, mask = np.asarray(batch.modalities[name].values), np.asarray(batch.effective_mask(name))
+    count = int(mask.sum())
+    if count == 0:
+        ones = np.ones(values.shape[-1], np.float32)
+        return np.zeros_like(ones), ones
+
+    def total(function: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+        parts = (
+            function(np.asarray(values[i : i + _CHUNK][mask[i : i + _CHUNK]], np.float64))
+            for i in range(0, len(values), _CHUNK)
+        )
+        return sum(part.sum(0) for part in parts)
+
+    mean = total(lambda real: real) / count
+    spread = np.sqrt(total(lambda real: np.square(real - mean)) / count)
+    # Relative, so that it is the same in every unit: some are tiny (a field in tesla).
+    smallest = np.maximum(1e-6 * np.abs(mean), np.finfo(np.float32).tiny)
+    return mean.astype(np.float32), np.where(spread > smallest, spread, 1.0).astype(np.float32)
+
+
 def normalize(batch: Batch, normalizer: Normalizer) -> Batch:
-    """Applies a normaliser; padded steps become exactly 0.
+    """Applies a normaliser; padded steps become exactly 0. Works on NumPy and, jitted, on JAX.
 
     Raises:
       ValueError: If a modality's width is not the one fitted.
@@ -51,7 +71,8 @@ def normalize(batch: Batch, normalizer: Normalizer) -> Batch:
                 f"modality {name!r}: width {modality.values.shape[-1]}, but the normaliser was "
                 f"fitted on {len(mean)}"
             )
-        values = (np.asarray(modality.values, np.float32) - mean) / std
-        values = np.where(np.asarray(batch.effective_mask(name))[..., None], values, 0.0)
-        modalities[name] = modality.replace(values=values.astype(np.float32))
+        mask = batch.effective_mask(name)[..., None]
+        xp = jnp if isinstance(modality.values, jax.Array) else np
+        values = (xp.asarray(modality.values, np.float32) - mean) / std
+        modalities[name] = modality.replace(values=xp.where(mask, values, np.float32(0.0)))
     return batch.replace(modalities=modalities)

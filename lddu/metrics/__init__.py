@@ -2,12 +2,21 @@
 
 - `multilabel`: decisions (`threshold`) and their quality: `jaccard`, `hamming_loss`, `exact_match`,
   `precision`, `recall`, `f1`; ranking: `auroc`, `average_precision`.
-- `calibration`: `nll`, `brier`, `reliability`, `ece`; soft labels are allowed.
-- `selective`: `risk_coverage`, `aurc`.
+- `calibration`: `nll`, `brier`, `reliability`, `ece`, `mce`; soft labels are allowed.
+- `debiased`, `noise_floor`: `ece_debiased` and `ece_noise_floor`, for few samples.
+- `decomposition`: `brier_decomposition` into reliability, resolution, uncertainty; `sharpness`.
+- `selective`: `risk_coverage`, `aurc`, `excess_aurc`, `risk_at_coverage`, on (N,) entries;
+  `per_label` and `per_sample` bring (N, C) arrays to them.
+- `error_detection`: `error_detection`, how well an uncertainty ranks wrong above right decisions.
 - `summary`: `summarise`, one row of a table with all of them.
+- `bootstrap`: `bootstrap`, intervals of any of them; `paired_bootstrap`, differences of two models.
 """
 
-from lddu.metrics.calibration import Reliability, brier, ece, nll, reliability
+from lddu.metrics.bootstrap import Difference, Interval, bootstrap, paired_bootstrap
+from lddu.metrics.calibration import Reliability, brier, ece, mce, nll, reliability
+from lddu.metrics.debiased import ece_debiased
+from lddu.metrics.decomposition import BrierDecomposition, brier_decomposition, sharpness
+from lddu.metrics.error_detection import ErrorDetection, error_detection
 from lddu.metrics.multilabel import (
     auroc,
     average_precision,
@@ -19,25 +28,50 @@ from lddu.metrics.multilabel import (
     recall,
     threshold,
 )
-from lddu.metrics.selective import aurc, risk_coverage
+from lddu.metrics.noise_floor import NoiseFloor, ece_noise_floor
+from lddu.metrics.selective import (
+    aurc,
+    excess_aurc,
+    per_label,
+    per_sample,
+    risk_at_coverage,
+    risk_coverage,
+)
 from lddu.metrics.summary import summarise
 
 __all__ = [
+    "BrierDecomposition",
+    "Difference",
+    "ErrorDetection",
+    "Interval",
+    "NoiseFloor",
     "Reliability",
     "aurc",
     "auroc",
     "average_precision",
+    "bootstrap",
     "brier",
+    "brier_decomposition",
     "ece",
+    "ece_debiased",
+    "ece_noise_floor",
+    "error_detection",
     "exact_match",
+    "excess_aurc",
     "f1",
     "hamming_loss",
     "jaccard",
+    "mce",
     "nll",
+    "paired_bootstrap",
+    "per_label",
+    "per_sample",
     "precision",
     "recall",
     "reliability",
+    "risk_at_coverage",
     "risk_coverage",
+    "sharpness",
     "summarise",
     "threshold",
 ]

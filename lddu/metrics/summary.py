@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lddu.metrics import calibration, checks, multilabel, selective
+from lddu.metrics import calibration, checks, debiased, multilabel, selective
 
 
 def summarise(probs: ArrayLike, labels: ArrayLike, thresholds: ArrayLike = 0.5) -> dict[str, float]:
@@ -17,8 +17,10 @@ def summarise(probs: ArrayLike, labels: ArrayLike, thresholds: ArrayLike = 0.5) 
     Returns:
       Name -> value, in the order of a table's columns: nll, brier, ece, ece_macro, auroc, map,
       micro_f1, macro_f1, micro_precision, micro_recall, jaccard, jaccard_empty_zero, hamming_loss,
-      exact_match, aurc. Here aurc pools all entries: the risk is a wrong decision and the
-      uncertainty p (1 - p).
+      exact_match, aurc, ece_adaptive, ece_debiased, excess_aurc. Here aurc and excess_aurc pool all
+      entries: the risk is a wrong decision and the uncertainty p (1 - p). ece_adaptive is `ece`
+      with bins of equal mass, ece_debiased its root mean square without the share of noise (NaN
+      where no bin of it holds two entries, as for N C <= 15).
 
     Raises:
       ValueError: If labels are soft (only nll, brier and ece are defined for those), or inputs are
@@ -26,6 +28,7 @@ def summarise(probs: ArrayLike, labels: ArrayLike, thresholds: ArrayLike = 0.5) 
     """
     probs, labels = checks.probs_and_labels(probs, labels)
     decisions = multilabel.threshold(probs, thresholds)
+    wrong, uncertainty = np.ravel(decisions != labels), np.ravel(probs * (1 - probs))
     scores = {
         "nll": calibration.nll(probs, labels),
         "brier": calibration.brier(probs, labels),
@@ -41,6 +44,9 @@ def summarise(probs: ArrayLike, labels: ArrayLike, thresholds: ArrayLike = 0.5) 
         "jaccard_empty_zero": multilabel.jaccard(decisions, labels, empty="zero"),
         "hamming_loss": multilabel.hamming_loss(decisions, labels),
         "exact_match": multilabel.exact_match(decisions, labels),
-        "aurc": selective.aurc(np.ravel(decisions != labels), np.ravel(probs * (1 - probs))),
+        "aurc": selective.aurc(wrong, uncertainty),
+        "ece_adaptive": calibration.ece(probs, labels, binning="mass"),
+        "ece_debiased": debiased.ece_debiased(probs, labels),
+        "excess_aurc": selective.excess_aurc(wrong, uncertainty),
     }
     return {name: float(value) for name, value in scores.items()}

@@ -5,7 +5,8 @@ takes, in the order of the configuration's modalities, M label features (B, C, h
 Gaussians (B, C, Z), then `present` (B, M) bool and whether this is training, and returns `Fused`.
 """
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 
 import flax.linen as nn
 import jax
@@ -42,10 +43,16 @@ class Fused:
     direct_logits: Array | None = None
 
 
-class PrecisionFusion(nn.Module):
-    """Product of Gaussian experts, then the expected probability of a Gaussian logit."""
+class GaussianFusion(nn.Module):
+    """One Gaussian from those of all modalities, then the expected probability of its logit.
+
+    Attributes:
+      config: The model.
+      combine: `lddu.gaussian.fuse`, the product of experts, or `lddu.gaussian.average`.
+    """
 
     config: ModelConfig
+    combine: Callable = gaussian.fuse
 
     @nn.compact
     def __call__(
@@ -53,8 +60,8 @@ class PrecisionFusion(nn.Module):
     ) -> Fused:
         """Fuses; a missing modality takes no part."""
         here = [present[:, None, m] for m in range(len(latents))]
-        posterior, weights = gaussian.fuse(latents, here)
-        alone = [gaussian.fuse([q], [a])[0] for q, a in zip(latents, here, strict=True)]
+        posterior, weights = self.combine(latents, here)
+        alone = [self.combine([q], [a])[0] for q, a in zip(latents, here, strict=True)]
         head = GaussianLogit(len(self.config.labels), name="head")
         mean, var = head(posterior)
         if self.config.samples > 0 and train:
@@ -142,7 +149,8 @@ class GateFusion(nn.Module):
 
 
 FUSIONS = {
-    "precision": PrecisionFusion,
+    "precision": GaussianFusion,
+    "equal": functools.partial(GaussianFusion, combine=gaussian.average),
     "gate": GateFusion,
     "concatenation": ConcatenationFusion,
 }

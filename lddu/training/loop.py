@@ -14,6 +14,7 @@ from tqdm.auto import tqdm
 from lddu.calibration.thresholds import fit_shared
 from lddu.config import Config
 from lddu.data.batching import order
+from lddu.data.normalize import fit_normalizer
 from lddu.metrics.calibration import nll
 from lddu.metrics.multilabel import f1
 from lddu.structs import Batch
@@ -42,20 +43,21 @@ class Trainer:
     """Trains members of one configuration on one data set, compiling once for all of them."""
 
     def __init__(self, config: Config, train: Batch, valid: Batch):
-        """Puts the data on the device.
+        """Puts the data on the device; on CPU they stay where they are, mapped files too.
 
         Args:
           config: The run's configuration.
-          train: Normalised training rows, labelled; hard or soft targets.
-          valid: Normalised validation rows with hard labels.
+          train: Raw training rows, labelled; hard or soft targets.
+          valid: Raw validation rows with hard labels.
         """
         self.config = config
+        self.normalizer = fit_normalizer(train)
         self._rows = train.size
         self._steps_per_epoch = math.ceil(self._rows / config.train.batch_size)
         total = config.train.epochs * self._steps_per_epoch
         self._optimizer = build_optimizer(config.train, total)
-        self._step = make_step(config, self._optimizer)
-        self._evaluate = make_evaluate(config, min(256, valid.size))
+        self._step = make_step(config, self._optimizer, self.normalizer)
+        self._evaluate = make_evaluate(config, min(256, valid.size), self.normalizer)
         self._base_rate = base_rate(train.labels)
         self._train, self._valid = jax.device_put((train, valid))
         self._valid_labels = np.asarray(valid.labels)

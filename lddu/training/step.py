@@ -9,6 +9,7 @@ import optax
 
 from lddu.config import Config
 from lddu.data.batching import batches, take
+from lddu.data.normalize import Normalizer, normalize
 from lddu.losses.objective import objective
 from lddu.model import LDDU
 from lddu.structs import Batch
@@ -19,12 +20,15 @@ StepFn = Callable[
 ]
 
 
-def make_step(config: Config, optimizer: optax.GradientTransformation) -> StepFn:
+def make_step(
+    config: Config, optimizer: optax.GradientTransformation, normalizer: Normalizer | None = None
+) -> StepFn:
     """Compiles one optimisation step.
 
     Args:
       config: The run's configuration.
       optimizer: From `build_optimizer`.
+      normalizer: Applied to the rows of each step, so that no normalised copy of the data is kept.
 
     Returns:
       step(state, data, rows, weight, key) -> (state, measurements). `data` is the whole training
@@ -41,7 +45,7 @@ def make_step(config: Config, optimizer: optax.GradientTransformation) -> StepFn
     def step(state, data, rows, weight, key):
         key = jax.random.fold_in(key, state.step)
         dropout, sample, noise, hide = jax.random.split(key, 4)
-        batch = take(data, rows)
+        batch = _rows(data, rows, normalizer)
         weight = weight if batch.weight is None else weight * batch.weight
         batch = batch.replace(weight=weight)
         batch = augment(noise, hide, batch, config)
@@ -85,7 +89,14 @@ def augment(noise_key: jax.Array, hide_key: jax.Array, batch: Batch, config: Con
     return batch
 
 
-def make_evaluate(config: Config, batch_size: int) -> Callable[[dict, Batch], np.ndarray]:
+def _rows(data: Batch, rows: jax.Array, normalizer: Normalizer | None) -> Batch:
+    batch = take(data, rows)
+    return batch if normalizer is None else normalize(batch, normalizer)
+
+
+def make_evaluate(
+    config: Config, batch_size: int, normalizer: Normalizer | None = None
+) -> Callable[[dict, Batch], np.ndarray]:
     """Compiles probabilities for a whole set, in batches of one size.
 
     Returns:
@@ -95,7 +106,7 @@ def make_evaluate(config: Config, batch_size: int) -> Callable[[dict, Batch], np
 
     @jax.jit
     def probs(params, data, rows):
-        return model.apply({"params": params}, take(data, rows)).probs
+        return model.apply({"params": params}, _rows(data, rows, normalizer)).probs
 
     def evaluate(params, data):
         rows, weight = batches(np.arange(data.size), batch_size)

@@ -146,7 +146,8 @@ def test_threshold_includes_equality_and_takes_one_value_per_label():
 GOOD = np.array([[0.2, 0.8], [0.6, 0.4]])
 LABELS = np.array([[0, 1], [1, 0]])
 DECISION_METRICS = ["jaccard", "hamming_loss", "exact_match", "precision", "recall", "f1"]
-PROBABILITY_METRICS = ["auroc", "average_precision", "nll", "brier", "reliability", "ece"]
+PROBABILITY_METRICS = ["auroc", "average_precision", "nll", "brier", "reliability", "ece", "mce"]
+PROBABILITY_METRICS += ["ece_debiased", "brier_decomposition"]
 
 
 @pytest.mark.parametrize("name", [*PROBABILITY_METRICS, "summarise"])

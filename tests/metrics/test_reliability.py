@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from sklearn import metrics as sk
+from sklearn.calibration import calibration_curve
 
 from lddu import metrics
 
@@ -82,6 +83,53 @@ def test_ece_equals_its_definition(bins):
     assert metrics.ece(probs, labels, bins, "macro") == pytest.approx(np.mean(each))
 
 
+@pytest.mark.parametrize(("binning", "strategy"), [("width", "uniform"), ("mass", "quantile")])
+def test_diagram_equals_scikit_learn(binning, strategy):
+    probs, labels = example(n=150, seed=2)
+    probs = probs**2
+    diagram = metrics.reliability(probs, labels, 10, per_label=True, binning=binning)
+    for c in range(3):
+        observed, mean_prob = calibration_curve(
+            labels[:, c], probs[:, c], n_bins=10, strategy=strategy
+        )
+        np.testing.assert_allclose(diagram.observed[c], observed)
+        np.testing.assert_allclose(diagram.mean_prob[c], mean_prob)
+    assert diagram.edges.shape == ((11,) if binning == "width" else (3, 11))
+
+
+def test_adaptive_ece_is_the_mean_gap_of_sorted_blocks():
+    probs, labels = example(n=120, seed=3)
+    for average, columns in (("pooled", [slice(None)]), ("none", [0, 1, 2])):
+        want = []
+        for c in columns:
+            p, y = probs[:, c].ravel(), labels[:, c].ravel()
+            order = np.argsort(p).reshape(8, -1)
+            want.append(np.mean(np.abs(p[order].mean(1) - y[order].mean(1))))
+        got = metrics.ece(probs, labels, 8, average, "mass")
+        np.testing.assert_allclose(got, want[0] if average == "pooled" else want)
+
+
+@given(st.integers(1, 12), st.integers(1, 5), st.integers(0, 99))
+@settings(max_examples=40, deadline=None)
+def test_equal_mass_is_equal_width_on_a_uniform_grid(bins, each, seed):
+    rng = np.random.default_rng(seed)
+    n = bins * each
+    probs = ((np.arange(n) + 0.5) / n)[rng.permutation(n), None]
+    labels = rng.integers(0, 2, (n, 1))
+    for score in (metrics.ece, metrics.mce):
+        wide = score(probs, labels, bins)
+        assert score(probs, labels, bins, binning="mass") == pytest.approx(wide)
+
+
+def test_mce_is_the_largest_gap():
+    probs = np.array([[0.1, 0.6], [0.1, 0.6], [0.9, 0.6]])
+    labels = np.array([[0, 1], [0, 1], [0, 1]])
+    np.testing.assert_allclose(metrics.mce(probs, labels, 5, "none"), [0.9, 0.4])
+    assert metrics.mce(probs, labels, 5, "macro") == pytest.approx(0.65)
+    assert metrics.mce(probs, labels, 5) == pytest.approx(0.9)
+    assert metrics.mce(probs, labels, 1) == metrics.ece(probs, labels, 1)
+
+
 def test_pooling_lets_labels_cancel_and_macro_does_not():
     probs = np.full((4, 2), 0.5)
     labels = np.tile([1, 0], (4, 1))
@@ -94,10 +142,15 @@ def test_pooling_lets_labels_cancel_and_macro_does_not():
 def test_bounds_order_and_perfection(case, bins, seed):
     probs, labels = case
     rows = np.random.default_rng(seed).permutation(len(probs))
-    for score in (metrics.nll, metrics.brier, metrics.ece):
+
+    def adaptive(probs, labels):
+        return metrics.ece(probs, labels, bins, binning="mass")
+
+    for score in (metrics.nll, metrics.brier, metrics.ece, metrics.mce, adaptive):
         value = score(probs, labels)
         assert score(probs[rows], labels[rows]) == pytest.approx(value)
         assert 0 <= value <= (1 if score is not metrics.nll else 16.2)
+    assert metrics.ece(probs, labels, bins) <= metrics.mce(probs, labels, bins) + 1e-12
     hard = np.round(labels)
     for average in ("pooled", "macro"):
         assert metrics.ece(labels, labels, bins, average) == pytest.approx(0, abs=1e-12)

@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 
 from lddu import metrics
+from lddu.results import lower_is_better
 
 
 def example():
@@ -33,6 +34,11 @@ def test_keys_order_and_values():
         "hamming_loss": metrics.hamming_loss(decisions, labels),
         "exact_match": metrics.exact_match(decisions, labels),
         "aurc": metrics.aurc((decisions != labels).ravel(), (probs * (1 - probs)).ravel()),
+        "ece_adaptive": metrics.ece(probs, labels, binning="mass"),
+        "ece_debiased": metrics.ece_debiased(probs, labels),
+        "excess_aurc": metrics.excess_aurc(
+            (decisions != labels).ravel(), (probs * (1 - probs)).ravel()
+        ),
     }
     assert row == expected
     assert list(row) == list(expected)
@@ -42,8 +48,10 @@ def test_keys_order_and_values():
 def test_perfect_predictions():
     _, labels = example()
     row = metrics.summarise(labels, labels)
-    for name in ("nll", "brier", "ece", "ece_macro", "hamming_loss", "aurc"):
+    errors = ("nll", "brier", "ece", "ece_macro", "hamming_loss", "aurc")
+    for name in (*errors, "ece_adaptive", "ece_debiased", "excess_aurc"):
         assert row[name] == pytest.approx(0, abs=1e-6)
+        assert lower_is_better(name)
     for name in ("auroc", "map", "micro_f1", "macro_f1", "jaccard", "exact_match"):
         assert row[name] == 1
 

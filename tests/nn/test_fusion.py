@@ -87,9 +87,10 @@ def test_shapes(name, modalities):
     }
     found = {field: getattr(fused, field) for field in shapes}
     found = {field: x.shape for field, x in found.items() if x is not None}
-    own = {"precision": set(shapes) - {"direct_logits"}, "gate": {"direct_logits"}}
+    gaussian = set(shapes) - {"direct_logits"}
+    own = {"precision": gaussian, "equal": gaussian, "gate": {"direct_logits"}}
     assert found == {field: shapes[field] for field in own.get(name, set())}
-    assert (fused.posterior is not None) == (name == "precision")
+    assert (fused.posterior is not None) == (name in ("precision", "equal"))
     # Rows and labels differ, so that the other tests compare something.
     assert np.ptp(fused.logits[:3], axis=0).min() > 1e-2
     assert np.ptp(fused.logits, axis=1).min() > 1e-2
@@ -171,13 +172,20 @@ def test_jit_equals_no_jit(name):
     [
         ("precision", 0, False),
         ("precision", 5, True),
+        ("equal", 0, False),
+        ("equal", 5, True),
         ("gate", 0, True),
         ("concatenation", 0, True),
     ],
 )
 def test_random_in_training_only(name, samples, random):
     _module, variables, apply = build(name, samples=samples)
-    assert set(FUSIONS) == {"precision", "gate", "concatenation"}  # a new one belongs above
+    assert set(FUSIONS) == {
+        "precision",
+        "equal",
+        "gate",
+        "concatenation",
+    }  # a new one belongs above
 
     def draws(train):
         return [

@@ -5,7 +5,7 @@
 - `UnsafePickleError`: a file asked for more than data.
 """
 
-from lddu.data.formats.machine import UnsafePickleError
+from lddu.data.formats.objects import UnsafePickleError
 from lddu.data.formats.pickles import load_pickle
 from lddu.data.formats.torch_files import load_torch
 

@@ -13,7 +13,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-from lddu.data.formats.machine import Name, Pending, UnsafePickleError
+from lddu.data.formats.objects import Mapped, MustRead, Name, Pending, UnsafePickleError
 
 # `long` and `unicode` are Python 2's names, and protocols below 3 still use them.
 _FACTORIES = {
@@ -83,6 +83,8 @@ def raw_bytes(data: Any) -> bytes:
     """Bytes, also where Python 2 wrote them as a string."""
     if type(data) is str:
         return data.encode("latin-1")
+    if type(data) is Mapped:
+        raise MustRead
     if type(data) is not bytes:
         raise ValueError(f"bytes expected, found a {type(data).__name__}")
     return data
@@ -167,6 +169,8 @@ def _array(state: Any) -> np.ndarray:
         if type(data) is not list or len(data) != math.prod(shape):
             raise ValueError(f"an object array {shape} has other content than its shape asks for")
     else:
+        if type(data) is Mapped:
+            return _frombuffer(data, dtype, shape, "F" if fortran else "C")
         data = raw_bytes(data)
         _check_data(data, dtype, shape)
     array = np.ndarray((0,), dtype)
@@ -180,7 +184,9 @@ def _frombuffer(
 ) -> np.ndarray:
     """`numpy.core.numeric._frombuffer`, arrays in protocol 5."""
     shape = whole(shape)
-    if type(data) is not bytearray:
+    if type(data) is Mapped:
+        data = data.take()
+    elif type(data) is not bytearray:
         data = raw_bytes(data)
     _check_data(data, dtype, shape)
     if order == "K" and axes is not None:
@@ -206,7 +212,7 @@ def _check_data(data: bytes | bytearray, dtype: Any, shape: tuple[int, ...]) -> 
     # Elements of no bytes would let a small file claim endless arrays.
     if dtype.subdtype or len(data) != count * dtype.itemsize or (count and not dtype.itemsize):
         raise ValueError(f"{len(data)} bytes for an array {shape} of {dtype}")
-    _check_text(np.frombuffer(data, dtype) if data else np.empty(0, dtype))
+    _check_text(np.frombuffer(data, dtype) if len(data) else np.empty(0, dtype))
 
 
 def _check_text(values: np.ndarray) -> None:

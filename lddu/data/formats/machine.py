@@ -12,40 +12,12 @@ from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Mapping
 from typing import Any, BinaryIO
 
+import numpy as np
 
-class UnsafePickleError(ValueError):
-    """A file asks for something that is not plain data. Nothing of it has been run."""
+from lddu.data.formats.objects import Mapped, MustRead, Name, Pending, UnsafePickleError
 
-
-class Name(str):
-    """A name of the table as a file refers to it. Left over in the result it is harmless text."""
-
-    __slots__ = ()
-
-    def __reduce__(self):
-        return str, (str(self),)
-
-
-class Pending:
-    """An object whose content the file gives in its next step (BUILD).
-
-    Attributes:
-      finish: Turns that content into the object that takes this one's place.
-      keys: Where the memo holds this one.
-    """
-
-    __slots__ = ("finish", "keys")
-
-    def __init__(self, finish: Callable[[Any], Any]):
-        self.finish = finish
-        self.keys: list[int] = []
-
-
-# Everything a damaged or hostile pickle is able to raise in the code below.
-DAMAGE = (
-    *(ArithmeticError, AttributeError, BufferError, EOFError, LookupError, MemoryError),
-    *(RecursionError, TypeError, ValueError, struct.error),
-)
+# Arrays below this are read: a page is 4 KiB.
+_MAP_FROM = 1 << 20
 
 
 class Machine:
@@ -60,6 +32,7 @@ class Machine:
         size: int,
         calls: Mapping[str, Callable | None],
         persistent: Callable[[Any], Any] | None = None,
+        mapped: np.ndarray | None = None,
     ):
         """Prepares to read from where the file stands; use a machine once.
 
@@ -70,8 +43,11 @@ class Machine:
           calls: "module.name" -> the function to call in its place, or None where the name only
             serves as an argument.
           persistent: Gives the object behind a persistent id.
+          mapped: (bytes,) uint8, the file from its start, mapped; large arrays then become
+            read-only views of it. None reads everything.
         """
         self._file, self._size, self._calls, self._persistent = file, size, calls, persistent
+        self._map, self._mapped = mapped, []
         self._stack: list[Any] = []
         self._marks: list[list[Any]] = []
         self._memo: dict[int, Any] = {}
@@ -82,6 +58,7 @@ class Machine:
 
         Raises:
           UnsafePickleError: If it names something outside the table.
+          MustRead: If it holds large bytes outside of arrays, and `mapped` was given.
           Exception: One of `DAMAGE`, if it is damaged.
         """
         read = self._file.read
@@ -91,6 +68,8 @@ class Machine:
             _STEPS[code](self)
         if self._pending:
             raise ValueError("an array or dtype lacks its content")
+        if not all(mapped.used for mapped in self._mapped):
+            raise MustRead
         return self._stack.pop()
 
     def read(self, count: int) -> bytes:
@@ -159,6 +138,8 @@ class Machine:
         self.push(self._shared(self._memo[key]))
 
     def _shared(self, value: Any) -> Any:
+        if type(value) is Mapped:
+            raise MustRead
         # One reference only, so that `build` is able to replace it everywhere.
         if type(value) is Pending:
             raise ValueError("an array or dtype contains itself")
@@ -271,9 +252,26 @@ class Machine:
         """A string in UTF-8 behind its length."""
         self.push(self.read(self.number(layout)).decode("utf-8", "surrogatepass"))
 
+    def payload(self, layout: str) -> None:
+        """Bytes behind their length."""
+        size = self.number(layout)
+        self.push(self.read(size) if self._map is None or size < _MAP_FROM else self.map(size))
+
+    def map(self, size: int) -> Mapped:
+        """The next bytes of the file, unread."""
+        start = self._file.tell()
+        if start + size > len(self._map):
+            raise EOFError("it ends early")
+        self._file.seek(start + size)
+        self._mapped.append(Mapped(self._map[start : start + size]))
+        return self._mapped[-1]
+
     def bytearray(self) -> None:
         """A bytearray, read in place since the data of arrays come as one."""
         size = self.number("<Q")
+        if self._map is not None and size >= _MAP_FROM:
+            self.push(self.map(size))
+            return
         data = bytearray(size if size <= self._size else 0)
         if self._file.readinto(data) != size:
             raise EOFError("it ends early")
@@ -335,8 +333,8 @@ _STEPS: dict[bytes, Callable[[Machine], None]] = {
     pickle.BINUNICODE: lambda m: m.text("<I"),
     pickle.BINUNICODE8: lambda m: m.text("<Q"),
     pickle.SHORT_BINBYTES: lambda m: m.push(m.read(m.number("B"))),
-    pickle.BINBYTES: lambda m: m.push(m.read(m.number("<I"))),
-    pickle.BINBYTES8: lambda m: m.push(m.read(m.number("<Q"))),
+    pickle.BINBYTES: lambda m: m.payload("<I"),
+    pickle.BINBYTES8: lambda m: m.payload("<Q"),
     pickle.BYTEARRAY8: Machine.bytearray,
     # containers
     pickle.EMPTY_TUPLE: lambda m: m.push(()),

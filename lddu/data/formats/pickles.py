@@ -4,8 +4,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from lddu.data.formats.calls import PLAIN_CALLS
-from lddu.data.formats.machine import DAMAGE, Machine, UnsafePickleError
+from lddu.data.formats.machine import Machine
+from lddu.data.formats.objects import DAMAGE, MustRead, UnsafePickleError
 
 
 def load_pickle(path: str | Path) -> Any:
@@ -28,7 +31,19 @@ def load_pickle(path: str | Path) -> Any:
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {path}")
     with naming(path), path.open("rb", buffering=1 << 20) as file:
-        return Machine(file, path.stat().st_size, PLAIN_CALLS).load()
+        size = path.stat().st_size
+        try:
+            return Machine(file, size, PLAIN_CALLS, mapped=map_file(path)).load()
+        except MustRead:
+            file.seek(0)
+            return Machine(file, size, PLAIN_CALLS).load()
+
+
+def map_file(path: Path) -> np.ndarray:
+    """(bytes,) uint8: one read-only map of a whole file, empty or not."""
+    if not path.stat().st_size:
+        return np.empty(0, np.uint8)
+    return np.asarray(np.memmap(path, np.uint8, "r"))
 
 
 @contextmanager

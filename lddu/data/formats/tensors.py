@@ -7,7 +7,7 @@ import ml_dtypes
 import numpy as np
 
 from lddu.data.formats.calls import ML_DTYPES, whole
-from lddu.data.formats.machine import Name, UnsafePickleError
+from lddu.data.formats.objects import Name, UnsafePickleError
 
 _STORAGES = {
     "FloatStorage": np.float32,

@@ -10,7 +10,7 @@ import numpy as np
 
 from lddu.data.formats.calls import PLAIN_CALLS
 from lddu.data.formats.machine import Machine
-from lddu.data.formats.pickles import naming
+from lddu.data.formats.pickles import map_file, naming
 from lddu.data.formats.tensors import tensor_calls
 from lddu.data.formats.torch_legacy import is_legacy, load_legacy
 from lddu.data.formats.torch_zip import load_zip
@@ -47,17 +47,12 @@ def load_torch(path: str | Path) -> Any:
         start = file.read(64)
         file.seek(0)
         if start.startswith(b"PK\x03\x04"):
-            return load_zip(file, _mapped(path))
+            return load_zip(file, map_file(path))
         if is_legacy(start):
-            return load_legacy(file, _mapped(path))
+            return load_legacy(file, map_file(path))
         calls = {"torch.storage._load_from_bytes": _load_from_bytes}
         size = path.stat().st_size
         return Machine(file, size, PLAIN_CALLS | tensor_calls() | calls).load()
-
-
-def _mapped(path: Path) -> np.ndarray:
-    # One map for the whole file: each map takes a file handle, and there may be many tensors.
-    return np.asarray(np.memmap(path, np.uint8, "r"))
 
 
 def _load_from_bytes(data: Any) -> Any:

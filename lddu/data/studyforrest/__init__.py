@@ -9,6 +9,7 @@ from lddu.data.studyforrest.annotations import EMOTIONS, Votes, read_votes
 from lddu.data.studyforrest.benchmark import load_windows
 from lddu.data.studyforrest.files import cache_folder, download, locate
 from lddu.data.studyforrest.speech import Line, read_lines, sentences
+from lddu.data.studyforrest.split import STORED_FOLD, dataset
 from lddu.data.studyforrest.stimulus import AUDIO_NAMES, VISION_NAMES
 from lddu.data.studyforrest.tasks import TASK_LABELS, Fold, folds, soft_labels, task
 from lddu.data.studyforrest.windows import Grid, Windows, grid, load
@@ -16,6 +17,7 @@ from lddu.data.studyforrest.windows import Grid, Windows, grid, load
 __all__ = [
     "AUDIO_NAMES",
     "EMOTIONS",
+    "STORED_FOLD",
     "TASK_LABELS",
     "VISION_NAMES",
     "Fold",
@@ -24,6 +26,7 @@ __all__ = [
     "Votes",
     "Windows",
     "cache_folder",
+    "dataset",
     "download",
     "folds",
     "grid",

@@ -125,16 +125,51 @@ def test_a_reference_left_as_data_is_its_name(stored):
     assert [type(name) for name in again] == [str, str]
 
 
-def test_reads_from_the_file_without_a_second_copy(stored):
-    array = np.zeros(4_000_000, np.uint8)
-    for protocol in (4, 5):
-        path = stored(pickle.dumps(array, protocol))
-        tracemalloc.start()
-        found = load_pickle(path)
-        peak = tracemalloc.get_traced_memory()[1]
-        tracemalloc.stop()
-        assert found.nbytes == array.nbytes
-        assert peak < 1.5 * array.nbytes
+LARGE = 2 << 20  # above what is read rather than mapped
+
+
+@pytest.mark.parametrize("protocol", [3, 4, 5])
+def test_large_arrays_are_mapped_and_take_no_memory(stored, protocol):
+    rng = np.random.default_rng(0)
+    arrays = {
+        "f4": rng.normal(size=(LARGE // 400, 10, 10)).astype("f4"),
+        "fortran": np.asfortranarray(rng.normal(size=(LARGE // 80, 10))),
+        "big-endian": rng.normal(size=LARGE // 8).astype(">f8"),
+        "text": np.full(LARGE // 8, "äö"),
+    }
+    path = stored(pickle.dumps({**arrays, "small": np.arange(3)}, protocol))
+    tracemalloc.start()
+    found = load_pickle(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2.5 * LARGE  # the buffer of the file, and a check of the characters of the text
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(found[name], array)
+        assert found[name].dtype == array.dtype
+        assert not found[name].flags.writeable
+    assert found["small"].flags.writeable
+
+
+@pytest.mark.parametrize("protocol", range(3, 6))
+def test_large_bytes_that_are_no_array_are_read(stored, protocol):
+    data, array = bytes(LARGE), np.zeros(LARGE, np.uint8)
+    for value in (data, [data, data], {"a": (data, array)}, {data: 1}, bytearray(data)):
+        found = load_pickle(stored(pickle.dumps(value, protocol)))
+        assert repr(found) == repr(value)
+
+
+def test_old_protocols_read_large_arrays(stored):
+    array = np.arange(LARGE // 4, dtype="f4")
+    for protocol in range(3):
+        found = load_pickle(stored(pickle.dumps(array, protocol)))
+        np.testing.assert_array_equal(found, array)
+
+
+def test_a_large_array_that_is_cut_is_an_error(stored):
+    path = stored(pickle.dumps(np.zeros(LARGE, np.uint8), 4))
+    os.truncate(path, LARGE // 2)
+    with pytest.raises(ValueError, match=r"file\.pkl.*ends early"):
+        load_pickle(path)
 
 
 def test_data_behind_the_pickle_are_left_alone(stored):

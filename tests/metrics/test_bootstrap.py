@@ -1,0 +1,237 @@
+import warnings
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from lddu import metrics
+from lddu.metrics import Difference, Interval, bootstrap, paired_bootstrap
+
+
+def example(n=60, c=3, seed=0):
+    rng = np.random.default_rng(seed)
+    labels = (rng.random((n, c)) < 0.4).astype(int)
+    better = 1 / (1 + np.exp(-(rng.normal(size=(n, c)) + 2 * labels - 1)))
+    return rng.random((n, c)), better, labels
+
+
+@pytest.mark.parametrize("statistic", [np.mean, np.median, np.std])
+def test_equals_scipy_to_the_last_replicate(statistic):
+    x = np.random.default_rng(0).exponential(size=37)
+    got = bootstrap(statistic, x, resamples=400, level=0.9, seed=5)
+    want = stats.bootstrap(
+        (x,),
+        statistic,
+        n_resamples=400,
+        confidence_level=0.9,
+        method="percentile",
+        rng=np.random.default_rng(5),
+    ).confidence_interval
+    assert got == pytest.approx((statistic(x), *want, 400))
+
+
+def test_paired_differences_equal_scipy_on_paired_samples():
+    a, b, labels = example()
+
+    def difference(a, b, labels):
+        return metrics.brier(b, labels) - metrics.brier(a, labels)
+
+    got = paired_bootstrap(metrics.brier, a, b, labels, resamples=300, seed=1)
+    want = stats.bootstrap(
+        (a[:, 0], b[:, 0], labels[:, 0]),
+        lambda a, b, y: difference(a[:, None], b[:, None], y[:, None]),
+        n_resamples=300,
+        paired=True,
+        vectorized=False,
+        method="percentile",
+        rng=np.random.default_rng(1),
+    )
+    one = paired_bootstrap(metrics.brier, a[:, :1], b[:, :1], labels[:, :1], resamples=300, seed=1)
+    assert (one.low, one.high) == pytest.approx(tuple(want.confidence_interval))
+    # And it is the bootstrap of the difference, in any number of columns.
+    assert got[:3] == pytest.approx(bootstrap(difference, a, b, labels, resamples=300, seed=1)[:3])
+
+
+def test_the_p_value_counts_the_replicates_of_the_rarer_sign():
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=(2, 25, 1))
+    table = stats.bootstrap(
+        ((b - a)[:, 0],), np.mean, n_resamples=199, rng=np.random.default_rng(3)
+    ).bootstrap_distribution
+    got = paired_bootstrap(np.mean, a, b, resamples=199, seed=3)
+    rarer = min((table <= 0).sum(), (table >= 0).sum())
+    assert 0 < rarer < 99
+    assert got.p_value == pytest.approx(2 * (1 + rarer) / 200)
+    assert paired_bootstrap(np.mean, a, a + 1, resamples=199).p_value == pytest.approx(0.01)
+    assert paired_bootstrap(np.mean, a, a, resamples=199) == Difference(0.0, 0.0, 0.0, 1.0, 199)
+
+
+def test_the_p_value_is_roughly_uniform_without_a_difference():
+    rng = np.random.default_rng(1)
+    a, b = rng.normal(size=(2, 500, 50))
+    p_values = [
+        paired_bootstrap(np.mean, x, y, resamples=99, seed=i).p_value
+        for i, (x, y) in enumerate(zip(a, b, strict=True))
+    ]
+    for level in (0.1, 0.5):
+        error = np.sqrt(level * (1 - level) / 500)
+        assert np.mean(np.array(p_values) <= level) == pytest.approx(level, abs=3 * error)
+
+
+def test_intervals_cover_the_truth_as_often_as_they_say():
+    rng = np.random.default_rng(0)
+    samples = rng.exponential(size=(300, 60))
+    intervals = [
+        bootstrap(np.mean, x, resamples=150, level=0.8, seed=i) for i, x in enumerate(samples)
+    ]
+    covered = np.mean([x.low <= 1 <= x.high for x in intervals])
+    # Binomial standard error 0.023; the percentile interval of 60 skewed values falls short a bit.
+    assert covered == pytest.approx(0.79, abs=0.06)
+
+
+def test_only_groups_cover_the_truth_when_rows_are_correlated():
+    rng = np.random.default_rng(0)
+    groups = np.repeat(np.arange(25), 8)
+    hits = {None: [], "groups": []}
+    for seed in range(150):
+        x = rng.normal(size=25)[groups] + 0.3 * rng.normal(size=200)
+        for name, ids in ((None, None), ("groups", groups)):
+            found = bootstrap(np.mean, x, resamples=100, level=0.9, seed=seed, groups=ids)
+            hits[name].append(found.low <= 0 <= found.high)
+    assert np.mean(hits["groups"]) == pytest.approx(0.87, abs=0.07)
+    assert np.mean(hits[None]) < 0.6
+
+
+def test_groups_are_drawn_whole_and_singletons_are_rows():
+    groups = np.array(["b", "a", "b", "c", "a", "b"])
+    sizes = {"a": 2, "b": 3, "c": 1}
+
+    def metric(ids, rows):
+        names, counts = np.unique(ids, return_counts=True)
+        assert all(count % sizes[name] == 0 for name, count in zip(names, counts, strict=True))
+        assert sum(count // sizes[n] for n, count in zip(names, counts, strict=True)) == 3
+        np.testing.assert_array_equal(ids, groups[rows])
+        return len(ids)
+
+    found = bootstrap(metric, groups, np.arange(6), groups=groups, resamples=50)
+    assert found.low < 6 < found.high
+    x = np.random.default_rng(0).normal(size=20)
+    assert bootstrap(np.mean, x, groups=np.arange(20)) == bootstrap(np.mean, x)
+
+
+def test_results_take_the_form_of_the_metric():
+    a, b, labels = example()
+    row = bootstrap(metrics.summarise, b, labels, resamples=30)
+    assert list(row) == list(metrics.summarise(b, labels))
+    assert all(isinstance(x, Interval) and type(x.low) is float for x in row.values())
+    assert row["nll"] == bootstrap(metrics.nll, b, labels, resamples=30)
+    each = bootstrap(lambda p, y: metrics.auroc(p, y, "none"), b, labels, resamples=30)
+    assert all(x.shape == (3,) for x in each)
+    own = bootstrap(lambda p, y: metrics.auroc(p, y), b[:, :1], labels[:, :1], resamples=30)
+    np.testing.assert_allclose([x[0] for x in each], own)
+    both = paired_bootstrap(metrics.summarise, a, b, labels, resamples=30)
+    assert both["nll"] == paired_bootstrap(metrics.nll, a, b, labels, resamples=30)
+    assert both["nll"].high < 0 < both["auroc"].low
+
+
+def test_models_of_several_arrays():
+    a, b, labels = example()
+    cuts = np.full_like(a, 0.3), np.full_like(b, 0.6)
+
+    def metric(probs, thresholds, labels):
+        return metrics.f1(metrics.threshold(probs, thresholds), labels)
+
+    got = paired_bootstrap(metric, (a, cuts[0]), (b, cuts[1]), labels, resamples=20)
+    assert got.estimate == pytest.approx(metrics.f1(b > 0.6, labels) - metrics.f1(a > 0.3, labels))
+
+
+def test_undefined_replicates_are_left_out_and_counted_without_warnings():
+    _, probs, labels = example(n=12)
+    labels[:, 0] = np.arange(12) == 0  # a third of the resamples have no positive
+    labels[:, 1] = 0
+    labels[:, 2] = np.arange(12) % 2
+
+    def metric(p, y):
+        return metrics.auroc(p, y, "none")
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = bootstrap(metric, probs, labels, resamples=300)
+        pair = paired_bootstrap(metric, probs, 1 - probs, labels, resamples=300)
+    assert found.replicates[0] == pytest.approx(300 * (1 - (11 / 12) ** 12), abs=30)
+    np.testing.assert_array_equal(found.replicates, pair.replicates)
+    np.testing.assert_array_equal(found.replicates[1:], [0, 300])
+    for field in (found.estimate, found.low, found.high, pair.p_value):
+        np.testing.assert_array_equal(np.isnan(field), [False, True, False])
+
+
+def test_infinite_replicates_are_left_out_and_counted():
+    x = np.array([0.0, 1.0, 2.0])
+
+    def metric(values):
+        return np.inf if values.sum() == 0 else values.mean()  # one resample of 27
+
+    found = bootstrap(metric, x, resamples=500)
+    finite = [np.mean(x[i]) for i in np.random.default_rng(0).integers(3, size=(500, 3))]
+    finite = np.array([value for value in finite if value > 0])
+    assert found.replicates == len(finite) < 500
+    assert (found.low, found.high) == pytest.approx(tuple(np.quantile(finite, [0.025, 0.975])))
+
+
+@given(st.integers(2, 15), st.integers(1, 40), st.floats(0.1, 0.95), st.integers(0, 99))
+@settings(max_examples=40, deadline=None)
+def test_intervals_are_ordered_nested_and_reproducible(n, resamples, level, seed):
+    x = np.random.default_rng(seed).normal(size=n)
+    found = bootstrap(np.mean, x, resamples=resamples, level=level, seed=seed)
+    wider = bootstrap(np.mean, x, resamples=resamples, level=level + 0.04, seed=seed)
+    assert x.min() - 1e-12 <= wider.low <= found.low <= found.high <= wider.high <= x.max() + 1e-12
+    assert found == bootstrap(np.mean, x, resamples=resamples, level=level, seed=seed)
+    # Swapping the models turns the sign and keeps the p-value.
+    a, b = x, x[::-1] ** 2
+    there = paired_bootstrap(np.mean, a, b, resamples=resamples, seed=seed)
+    back = paired_bootstrap(np.mean, b, a, resamples=resamples, seed=seed)
+    assert there[:3] == pytest.approx((-back.estimate, -back.high, -back.low))
+    assert there.p_value == back.p_value
+
+
+def test_a_progress_bar_and_jax_arrays_change_nothing(capsys):
+    x = np.arange(5, dtype=np.float32)
+    assert bootstrap(np.mean, jnp.asarray(x), progress=True) == bootstrap(np.mean, x)
+    assert "bootstrap" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options", "message"),
+    [
+        ((), {}, "no arrays given"),
+        ((np.zeros(3), np.zeros((2, 3))), {}, r"shapes \(3,\), \(2, 3\), must share the first"),
+        ((np.zeros(3), 1.0), {}, r"shapes \(3,\), \(\), must share the first axis"),
+        ((np.zeros(1),), {}, "1 row of 1 rows.*at least two rows"),
+        ((np.zeros(3),), {"groups": [1, 1, 1]}, "1 group of 3 rows.*at least two groups"),
+        ((np.zeros(3),), {"groups": [1, 2]}, r"groups has shape \(2,\).*\(3,\)"),
+        ((np.zeros(3),), {"groups": [1, 2, np.nan]}, "groups holds NaN"),
+        ((np.zeros(3),), {"level": 95}, "level=95 must lie between 0 and 1"),
+        ((np.zeros(3),), {"resamples": 0}, "resamples=0 is not at least 1"),
+    ],
+)
+def test_bad_input(arguments, options, message):
+    with pytest.raises(ValueError, match=message):
+        bootstrap(lambda *x: 0.0, *arguments, **options)
+
+
+@pytest.mark.parametrize(
+    ("metric", "message"),
+    [
+        (lambda x: None, "metric returned NoneType of shape"),
+        (lambda x: np.zeros((2, 2)), r"metric returned ndarray of shape \(2, 2\)"),
+        (lambda x: {"a": np.zeros(2)}, r"metric returned dict of shape \(1, 2\)"),
+        (lambda x: np.unique(x), r"metric returned shape \(\d,\) after \(9,\)"),
+        (lambda x: {str(len(np.unique(x))): 1.0}, r"returned names \('\d',\) after \('9',\)"),
+    ],
+)
+def test_metrics_of_another_form_are_refused(metric, message):
+    with pytest.raises(ValueError, match=message):
+        bootstrap(metric, np.arange(9))
