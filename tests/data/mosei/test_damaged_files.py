@@ -36,7 +36,7 @@ KEYS = {
 OPTIONAL = {"text_bert", "audio_lengths", "vision_lengths", "id"}
 WRONG = (
     *(None, 3, "text", b"bytes", [], {}, {"a": 1}, (), [None], np.array(5), np.zeros(0), set()),
-    *(np.zeros((40, 9)), np.zeros((40, 9, 5, 2)), np.array(["x"] * 40), [[1, [2]]] * 40),
+    *(np.zeros((40, 9)), np.zeros((40, 9, 5, 2)), np.array([""] * 40), [[1, [2]]] * 40),
     *(np.zeros((40, 9, 0)), np.zeros((0, 9, 5)), np.empty(40, object), [np.zeros((2, 3)), 1]),
     *(np.zeros((40, 9, 5), complex), np.zeros((40, 9, 5), "M8[s]"), OrderedDict(x=1), range(3)),
     *([np.zeros((2, 5)), np.zeros((2, 6))] * 20, ["a", 1] * 20, [2**70] * 40, [float("nan")] * 40),
