@@ -159,7 +159,7 @@ def layout_of(content: Any, name: str) -> str:
             found = ", ".join(str(key)[:40] for key in list(content)[:10])
             raise ValueError(f"{name}: no dict under {split!r}; its keys are {found}")
     split = content["train"]
-    if "src-text" in split:
+    if any(str(key).startswith("src-") for key in split):
         return "TAILOR"
     if "tgt" in split:
         return "LDDU"

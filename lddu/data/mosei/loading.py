@@ -1,7 +1,6 @@
 """`load`: finds the files, joins the labels, cleans the features, keeps the result on disk."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -9,11 +8,11 @@ import numpy as np
 
 from lddu.data.card import Findings, make_card, read_source
 from lddu.data.dataset import SPLITS, Allocate, Dataset, cache_folder, cached, identity
-from lddu.data.mosei import csd, mult, prepare, sdk
+from lddu.data.formats import UnsafePickleError
+from lddu.data.mosei import prepare, sdk
 from lddu.data.mosei.constants import CHECKSUMS, LABELS, MODALITIES, PUBLISHED
 from lddu.data.mosei.files import Content, Files, locate, read
-from lddu.data.mosei.folds import NAMES, read_folds
-from lddu.data.mosei.joining import by_id
+from lddu.data.mosei.labelling import from_csds, joined
 from lddu.data.mosei.rows import Rows
 from lddu.metrics.checks import choice
 
@@ -72,22 +71,9 @@ def load(
     return cached(key, lambda allocate: _build(files, path, setting, allocate, progress), folder)
 
 
-@dataclass(frozen=True)
-class _Labelled:
-    """Samples with their labels: what all layouts come to."""
-
-    layout: str
-    rows: Mapping[str, Rows]
-    kept: Mapping[str, np.ndarray]
-    emotions: Mapping[str, np.ndarray]
-    intensities: bool
-    sources: tuple[Path, ...]
-    findings: Findings
-
-
 def _build(files: Files, path: Path, setting: str, allocate: Allocate, progress: bool) -> Dataset:
     chosen = _choose(files, path, setting)
-    labelled = _from_csds(chosen, setting) if isinstance(chosen, Files) else _joined(chosen, files)
+    labelled = from_csds(chosen, setting) if isinstance(chosen, Files) else joined(chosen, files)
     findings, rows = labelled.findings, labelled.rows
     prepare.check_ids(rows, findings)
     _same_widths(rows)
@@ -135,7 +121,7 @@ def _choose(files: Files, path: Path, setting: str) -> Content | Files:
         if content.setting != setting:
             raise ValueError(f"{path} is {content.setting}; pass setting={content.setting!r}")
         return content
-    fitting, others = [], []
+    fitting, others, unsafe = [], [], []
     for file in files.data:
         try:
             content = read(file)
@@ -143,6 +129,7 @@ def _choose(files: Files, path: Path, setting: str) -> Content | Files:
             if len(files.data) == 1 and not files.csds:
                 raise
             others.append(str(error))
+            unsafe += [error] if isinstance(error, UnsafePickleError) else []
             continue
         if content.setting == setting:
             fitting.append(content)
@@ -160,96 +147,12 @@ def _choose(files: Files, path: Path, setting: str) -> Content | Files:
             f"{path}: several {setting} data sets: {', '.join(found)}; pass the file that is "
             "meant, or a folder with only that"
         )
+    if unsafe:
+        raise unsafe[0]
     seen = "; ".join(others) or "nothing else that could be one"
     raise ValueError(
         f"{path}: no {setting} data set. Of CMU-MOSEI there are "
         f"{', '.join(file.name for file in files.all()) or 'no files'}: {seen}"
-    )
-
-
-def _joined(content: Content, files: Files) -> _Labelled:
-    """A file of features with its labels, its own or joined."""
-    rows, findings = content.rows, content.findings
-    everything = {split: np.arange(found.size) for split, found in rows.items()}
-    own = {split: found.emotions for split, found in rows.items()}
-    if all(emotions is not None for emotions in own.values()) and not files.named:
-        graded = {found.intensities for found in rows.values()}
-        return _Labelled(
-            content.layout, rows, everything, own, graded == {True}, (content.path,), findings
-        )
-    reasons = []
-    for file in [file for file in files.labels if file.suffix != ".csd"]:
-        if content.layout != "MulT":
-            reasons.append(f"{file.name} labels MulT's file only: {content.layout} has other rows")
-            continue
-        try:
-            emotions = mult.by_row_order(rows, _tailor(file), findings)
-        except ValueError as error:
-            reasons.append(str(error))
-        else:
-            sources = (content.path, file)
-            return _Labelled("MulT", rows, everything, emotions, False, sources, findings)
-    for file in _labels_csd(files):
-        if content.layout == "MulT" and not _has_ids(rows):
-            reasons.append(f"{content.path.name} has no ids to look up in {file.name}")
-            continue
-        kept, emotions = by_id(rows, file, findings)
-        sources = (content.path, file)
-        return _Labelled(content.layout, rows, kept, emotions, True, sources, findings)
-    counts = ", ".join(f"{split} {found.size}" for split, found in rows.items())
-    raise ValueError(
-        f"{content.path} ({content.layout}: {counts} rows) has no emotion labels; pass "
-        f"labels=CMU_MOSEI_Labels.csd of the CMU SDK"
-        + (" or TAILOR's train_valid_test.pt" if content.layout == "MulT" else "")
-        + (f". {'; '.join(reasons)}" if reasons else "")
-    )
-
-
-def _tailor(file: Path) -> Mapping[str, Rows]:
-    content = read(file)
-    if content.layout != "TAILOR":
-        raise ValueError(f"{file} is a file of {content.layout}, expected TAILOR's")
-    return content.rows
-
-
-def _has_ids(rows: Mapping[str, Rows]) -> bool:
-    return all(found.ids is not None and found.ids.kind != "other" for found in rows.values())
-
-
-def _labels_csd(files: Files) -> list[Path]:
-    """The labels file among the `.csd` files; one that the caller named is not doubted."""
-    paths = [file for file in files.labels if file.suffix == ".csd"]
-    if files.named:
-        return paths
-    found = [file for file in paths if csd.peek(file)[0] == csd.LABEL_ROOT]
-    if len(found) > 1:
-        listed = ", ".join(str(file) for file in found)
-        raise ValueError(f"several labels files: {listed}; pass one as labels=")
-    return found
-
-
-def _from_csds(files: Files, setting: str) -> _Labelled:
-    """The SDK's files, cut into samples."""
-    findings = Findings()
-    paths = sdk.choose(files.csds, findings)
-    labels = _labels_csd(files)
-    if not labels:
-        raise ValueError("no labels for the .csd files; pass labels=CMU_MOSEI_Labels.csd")
-    if files.folds is None:
-        raise ValueError(
-            f"the .csd files have no split: pass folds=, the SDK's {NAMES[0]} or JSON with train, "
-            "valid and test"
-        )
-    folds = read_folds(files.folds)
-    rows = sdk.read(paths, labels[0], folds, setting == "aligned", findings)
-    return _Labelled(
-        "CMU SDK",
-        rows,
-        {split: np.arange(found.size) for split, found in rows.items()},
-        {split: found.emotions for split, found in rows.items()},
-        True,
-        (*paths.values(), labels[0], files.folds),
-        findings,
     )
 
 

@@ -113,6 +113,9 @@ def test_a_hostile_file_is_refused_by_name(tmp_path):
     for where in (path, tmp_path):
         with pytest.raises(UnsafePickleError, match=r"aligned_50\.pkl asks for 'os\.system'"):
             load(where)
+    (tmp_path / "other.pkl").write_bytes(b"nothing")
+    with pytest.raises(UnsafePickleError, match=r"aligned_50\.pkl asks for 'os\.system'"):
+        load(tmp_path)
     assert not sentinel.exists()
 
 

@@ -112,7 +112,7 @@ def test_a_missing_clip_in_between_drops_the_video(labels):
         joining.by_id({"train": rows(v_names + names, v_sentiment + sentiment)}, labels, Findings())
     many = [*rows_many(names, sentiment, 9), (v_names, v_sentiment)]
     findings = Findings()
-    found = rows(sum((n for n, _ in many), []), sum((s for _, s in many), []))
+    found = joined(many)
     kept, _ = joining.by_id({"train": found}, labels_of_many(labels, 9), findings)
     assert len(kept["train"]) == 270
     assert list(findings.repairs.values()) == [11]
@@ -120,6 +120,10 @@ def test_a_missing_clip_in_between_drops_the_video(labels):
 
 def rows_many(names, sentiment, count):
     return [([f"{n}w{name[1:]}" for name in names], sentiment) for n in range(count)]
+
+
+def joined(parts):
+    return rows([n for names, _ in parts for n in names], [x for _, found in parts for x in found])
 
 
 def labels_of_many(labels, count):
@@ -136,7 +140,7 @@ def test_a_video_that_mostly_differs_is_dropped_as_a_whole(labels):
     many = rows_many(names, sentiment, 9)
     # Seven of twelve differ: the other five agree by chance.
     v = ([f"v$_${k:02d}" for k in range(12)], [k / 10 if k < 5 else 2.5 for k in range(12)])
-    found = rows(sum((n for n, _ in [*many, v]), []), sum((s for _, s in [*many, v]), []))
+    found = joined([*many, v])
     kept, _ = joining.by_id({"train": found}, labels_of_many(labels, 9), Findings())
     assert len(kept["train"]) == 270
 
