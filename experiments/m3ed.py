@@ -14,6 +14,7 @@ import tyro
 
 from lddu import experiment
 from lddu.data import m3ed
+from lddu.data.dataset import cache_folder
 from lddu.results import Published
 
 PUBLISHED = {
@@ -41,7 +42,7 @@ class Args(experiment.Options):
 
     data_dir: Path = Path("data/m3ed")
     task: Literal["dialogue", "utterance"] = "dialogue"
-    cache: Path = dataclasses.field(default_factory=m3ed.cache_folder)
+    cache: Path = dataclasses.field(default_factory=cache_folder)
     out: Path = Path("runs/m3ed")
 
 

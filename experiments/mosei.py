@@ -13,6 +13,7 @@ import tyro
 
 from lddu import experiment
 from lddu.data import mosei
+from lddu.data.dataset import cache_folder
 from lddu.results import Published
 
 PUBLISHED = (
@@ -54,7 +55,7 @@ class Args(experiment.Options):
     data_dir: Path = Path("data/mosei")
     labels: Path | None = None
     setting: Literal["aligned", "unaligned"] = "aligned"
-    cache: Path = dataclasses.field(default_factory=mosei.cache_folder)
+    cache: Path = dataclasses.field(default_factory=cache_folder)
     out: Path = Path("runs/mosei")
 
 

@@ -58,7 +58,7 @@ def test_a_run_leaves_everything_behind(dataset, honest):
 
 
 def test_the_validation_protocol_does_not_look_at_test_labels(dataset, honest, tmp_path):
-    table, folder = honest
+    _, folder = honest
     flipped = dataset.test.batch.replace(labels=1 - dataset.test.batch.labels)
     other = Dataset(
         dataset.train,

@@ -84,7 +84,9 @@ def in_memory(name: str, shape: Sequence[int]) -> np.ndarray:
 
 
 def cached(
-    key: Mapping[str, Any], build: Callable[[Allocate], Dataset], folder: Path | None
+    key: Mapping[str, Any],
+    build: Callable[[Allocate], Dataset],
+    cache: str | os.PathLike | bool | None = True,
 ) -> Dataset:
     """Builds a data set once; from then on it is mapped from disk, which takes no time or memory.
 
@@ -92,12 +94,14 @@ def cached(
       key: What the data set depends on, as JSON values; another key is another data set.
       build: Builds it, with large arrays made by the `Allocate` it is given, so that they are
         written to disk as they are filled and never held in memory as a whole.
-      folder: The cache. None builds in memory and keeps nothing.
+      cache: Its folder; True takes `cache_folder()`, False or None builds in memory and keeps
+        nothing.
     """
-    if folder is None:
+    if cache is False or cache is None:
         return build(in_memory)
+    folder = cache_folder() if cache is True else Path(cache)
     text = json.dumps({"format": _FORMAT, **key}, sort_keys=True)
-    path = Path(folder).expanduser() / hashlib.sha256(text.encode()).hexdigest()[:24]
+    path = folder.expanduser() / hashlib.sha256(text.encode()).hexdigest()[:24]
     if path.exists():
         try:
             return _load(path)

@@ -1,5 +1,6 @@
 """From M3ED's files to a `Dataset`."""
 
+import os
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -7,7 +8,7 @@ import numpy as np
 
 from lddu.data.card import Findings, make_card, read_source
 from lddu.data.cleaning import clean
-from lddu.data.dataset import SPLITS, Allocate, Dataset, Split, cache_folder, cached, identity
+from lddu.data.dataset import SPLITS, Allocate, Dataset, Split, cached, identity
 from lddu.data.formats import load_torch
 from lddu.data.m3ed import annotations, carat, pickles, splits
 from lddu.data.m3ed.emotions import LABELS, multi_hot
@@ -53,7 +54,7 @@ def load(
     path: str | Path,
     *,
     task: Task = "dialogue",
-    cache: str | Path | None = "default",
+    cache: str | os.PathLike | bool | None = True,
     progress: bool = True,
 ) -> Dataset:
     """Loads M3ED with modalities "text", "audio" and "vision" and the labels `LABELS`.
@@ -73,8 +74,8 @@ def load(
       path: A folder with the files, or the feature file: the authors' pickle of ten items, or
         CARAT's m3ed_data_60.pt. annotation.json and splitInfo/ are looked for beside and above it.
       task: "dialogue" or "utterance".
-      cache: Folder for the prepared data; "default" is `lddu.data.dataset.cache_folder()`, None
-        keeps nothing.
+      cache: Where the prepared arrays are kept; True takes `lddu.data.dataset.cache_folder()`,
+        False or None keeps nothing.
       progress: Whether to show progress bars where something takes a while.
 
     Raises:
@@ -91,8 +92,7 @@ def load(
         "task": task,
         "sources": [identity(file) for file in files.paths()],
     }
-    folder = cache_folder() if cache == "default" else cache and Path(cache)
-    return cached(key, lambda allocate: _build(files, task, allocate, progress), folder or None)
+    return cached(key, lambda allocate: _build(files, task, allocate, progress), cache)
 
 
 def _build(files: Files, task: Task, allocate: Allocate, progress: bool) -> Dataset:

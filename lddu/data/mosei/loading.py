@@ -1,5 +1,6 @@
 """`load`: finds the files, joins the labels, cleans the features, keeps the result on disk."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
@@ -7,14 +8,13 @@ from typing import Literal
 import numpy as np
 
 from lddu.data.card import Findings, make_card, read_source
-from lddu.data.dataset import SPLITS, Allocate, Dataset, cache_folder, cached, identity
+from lddu.data.dataset import SPLITS, Allocate, Dataset, cached, identity
 from lddu.data.formats import UnsafePickleError
 from lddu.data.mosei import prepare, sdk
 from lddu.data.mosei.constants import CHECKSUMS, LABELS, MODALITIES, PUBLISHED
 from lddu.data.mosei.files import Content, Files, locate, read
 from lddu.data.mosei.labelling import from_csds, joined
 from lddu.data.mosei.rows import Rows
-from lddu.metrics.checks import choice
 
 _VERSION = 1  # of what is made of the files
 
@@ -25,7 +25,7 @@ def load(
     setting: Literal["aligned", "unaligned"] = "aligned",
     labels: str | Path | None = None,
     folds: str | Path | None = None,
-    cache: str | Path | bool | None = True,
+    cache: str | os.PathLike | bool | None = True,
     progress: bool = True,
 ) -> Dataset:
     """Reads CMU-MOSEI (Zadeh et al., ACL 2018) from whichever published files are there.
@@ -43,7 +43,7 @@ def load(
       folds: The official split by video, for `.csd` files: the SDK's `cmu_mosei_std_folds.py` or
         JSON {"train": [videos], "valid": [...], "test": [...]}. None looks in the folder.
       cache: Where the prepared arrays are kept; True takes `lddu.data.dataset.cache_folder()`,
-        None or False keeps nothing and holds all in memory.
+        False or None keeps nothing and holds all in memory.
       progress: Whether to show progress bars.
 
     Returns:
@@ -55,10 +55,10 @@ def load(
       ImportError: If h5py is needed and not installed.
       ValueError: If files are damaged, ambiguous or do not fit together, saying what and where.
     """
-    choice("setting", setting, ("aligned", "unaligned"))
+    if setting not in ("aligned", "unaligned"):
+        raise ValueError(f"setting={setting!r}; choose 'aligned' or 'unaligned'")
     path, labels, folds = (p if p is None else Path(p).expanduser() for p in (path, labels, folds))
     files = locate(path, setting, labels, folds)
-    folder = cache_folder() if cache is True else Path(cache) if cache else None
     key = {
         "data set": "CMU-MOSEI",
         "version": _VERSION,
@@ -68,7 +68,7 @@ def load(
         "folds": None if folds is None else str(folds.resolve()),
         "files": [identity(file) for file in files.all()],
     }
-    return cached(key, lambda allocate: _build(files, path, setting, allocate, progress), folder)
+    return cached(key, lambda allocate: _build(files, path, setting, allocate, progress), cache)
 
 
 def _build(files: Files, path: Path, setting: str, allocate: Allocate, progress: bool) -> Dataset:
