@@ -72,7 +72,8 @@ def test_the_validation_protocol_does_not_look_at_test_labels(dataset, honest, t
     first, second = Predictions.load(folder), Predictions.load(tmp_path)
     for name, model in first.models.items():
         np.testing.assert_array_equal(model.probs, second.models[name].probs)
-        np.testing.assert_array_equal(model.thresholds, second.models[name].thresholds)
+        # A forest adds its trees in the order in which threads finish.
+        np.testing.assert_allclose(model.thresholds, second.models[name].thresholds, rtol=1e-12)
 
 
 def test_the_official_protocol_says_so_everywhere(dataset, tmp_path, capsys):
