@@ -7,26 +7,18 @@ everything, halfway from the smallest probability to 0), so that rounding does n
 Among equally good cuts the middle one is taken, the higher of two.
 """
 
-from typing import Literal
-
 import numpy as np
 from numpy.typing import ArrayLike
 
 from lddu.metrics import checks
 
 
-def fit_shared(
-    probs: ArrayLike,
-    labels: ArrayLike,
-    metric: Literal["micro_f1"] = "micro_f1",
-    fallback: float = 0.5,
-) -> np.ndarray:
+def fit_shared(probs: ArrayLike, labels: ArrayLike, fallback: float = 0.5) -> np.ndarray:
     """One threshold for all labels, with the highest micro-F1 that any can reach.
 
     Args:
       probs: (N, C) validation probabilities.
       labels: (N, C) labels in {0, 1}.
-      metric: What to maximise; micro-F1 is the only one.
       fallback: The threshold if there is no positive at all.
 
     Returns:
@@ -35,7 +27,6 @@ def fit_shared(
     Raises:
       ValueError: If shapes differ or values are NaN, out of range or soft labels.
     """
-    checks.choice("metric", metric, ("micro_f1",))
     checks.unit_interval("fallback", fallback)
     probs, labels = checks.probs_and_labels(probs, labels)
     threshold = _best_cuts(probs.reshape(-1, 1), labels.reshape(-1, 1))

@@ -108,5 +108,3 @@ def test_bad_input():
             fit(probs, labels, fallback=1.5)
     with pytest.raises(ValueError, match="min_positives=0"):
         thresholds.fit_per_label(probs, labels, min_positives=0)
-    with pytest.raises(ValueError, match="metric='accuracy'; choose one of 'micro_f1'"):
-        thresholds.fit_shared(probs, labels, "accuracy")
