@@ -111,9 +111,9 @@ def test_cost_thresholds_by_hand():
     assert thresholds.fit_cost(probs, labels, 1.0, 0.5) == pytest.approx(0.85)
     assert thresholds.fit_cost(probs, labels, 1.0, 3.0) == pytest.approx(0.4)
     assert thresholds.fit_cost([[1.0]], [[0]]) == 1.5
-    # Costs of 3 x 0.1 and 1 x 0.3 tie, whatever rounding says; the higher cut is taken.
-    tied = [[0.9], [0.8], [0.7], [0.6]], [[0], [0], [0], [1]]
-    assert thresholds.fit_cost(*tied, 0.1, 0.3) == pytest.approx(0.95)
+    # Costs of 1 x 0.3 and 3 x 0.1 tie, whatever rounding says; the higher cut is taken.
+    tied = [[0.9], [0.8], [0.7], [0.6]], [[0], [1], [1], [1]]
+    assert thresholds.fit_cost(*tied, 0.3, 0.1) == pytest.approx(0.95)
 
 
 def test_on_calibrated_probabilities_the_closed_form_is_the_best_threshold():
