@@ -18,7 +18,7 @@ import tyro
 
 import lddu
 from lddu import config, results
-from lddu.data import mosei
+from lddu.data import mosei, take
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,12 +29,14 @@ class Args:
       data_dir: As for `mosei.py`.
       setting: "aligned" or "unaligned".
       preset: The model that is trained for one epoch.
+      samples: Train on the first so many only; all if not given.
       cache: Where the prepared arrays are written, in a folder that is removed at the end.
     """
 
     data_dir: Path = Path("data/mosei")
     setting: Literal["aligned", "unaligned"] = "aligned"
     preset: Literal["paper", "default", "small", "tiny"] = "small"
+    samples: int | None = None
     cache: Path = Path("runs")
 
 
@@ -74,7 +76,8 @@ def main(args: Args) -> None:
         began = time.perf_counter()
         cfg = config.PRESETS[args.preset](data.shapes(), data.labels)
         cfg = config.replace(cfg, {"train.epochs": 1})
-        lddu.fit(cfg, data.train.soft_batch(), data.valid.batch)
+        train = take(data.train.soft_batch(), slice(args.samples))
+        lddu.fit(cfg, train, take(data.valid.batch, slice(args.samples)))
         note("one epoch, validation, calibration", began)
     size = sum(file.stat().st_size for file in args.data_dir.iterdir()) / 2**30
     print(f"\n{size:.1f} GiB of files, {args.setting}, preset {args.preset}")

@@ -1,20 +1,55 @@
 """Post-hoc calibration: fitted on validation data, on logits or probabilities of any model.
 
-- `scaling`: `fit_temperature` -> `Temperature`, `apply_temperature`.
-- `thresholds`: `thresholds.fit_shared`, `thresholds.fit_per_label`; apply them with
-  `lddu.metrics.threshold`.
+Every calibrator takes and returns logits: `state = fit_x(logits, labels)`, then
+`apply(state, logits)` for any of them, under `jax.jit` too. From probabilities: `logit(probs)`.
+
+- `scaling`: `fit_temperature` -> `Temperature`; one number, or one per label.
+- `platt`: `fit_platt` -> `Platt`; slope and bias, shared or per label (vector scaling).
+- `beta`: `fit_beta` -> `Beta`; per label, the two ends apart.
+- `isotonic`: `fit_isotonic` -> `Isotonic`; per label, any non-decreasing map.
+- `matrix`: `fit_matrix` -> `Matrix`; a label may draw on all labels.
+- `calibrators`: `CALIBRATORS` fits by name, `apply` applies any, `Identity` is none.
+- `choice`: `choose` -> `Choice`; the best in cross-validation, the simplest within the noise.
 - `conformal`: prediction sets whose false-negative rate or precision is guaranteed, for instance
   `conformal.fit_false_negative_rate` -> `RiskControl`, `conformal.apply`.
+- `thresholds`: `thresholds.fit_shared`, `thresholds.fit_per_label` for F1, `thresholds.fit_cost`
+  and `thresholds.cost_threshold` for costs; apply them with `lddu.metrics.threshold`.
 """
 
 from lddu.calibration import conformal, scaling, thresholds
+from lddu.calibration.beta import Beta, apply_beta, fit_beta
+from lddu.calibration.calibrators import CALIBRATORS, Calibrator, Identity, apply
+from lddu.calibration.choice import Choice, choose
+from lddu.calibration.inputs import logit
+from lddu.calibration.isotonic import Isotonic, apply_isotonic, fit_isotonic
+from lddu.calibration.matrix import Matrix, apply_matrix, fit_matrix
+from lddu.calibration.platt import Platt, apply_platt, fit_platt
 from lddu.calibration.scaling import Temperature, apply_temperature, fit_temperature
 
 __all__ = [
+    "CALIBRATORS",
+    "Beta",
+    "Calibrator",
+    "Choice",
+    "Identity",
+    "Isotonic",
+    "Matrix",
+    "Platt",
     "Temperature",
+    "apply",
+    "apply_beta",
+    "apply_isotonic",
+    "apply_matrix",
+    "apply_platt",
     "apply_temperature",
+    "choose",
     "conformal",
+    "fit_beta",
+    "fit_isotonic",
+    "fit_matrix",
+    "fit_platt",
     "fit_temperature",
+    "logit",
     "scaling",
     "thresholds",
 ]

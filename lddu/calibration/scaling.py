@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from lddu.calibration import inputs
 from lddu.metrics import checks
 
 ArrayLike = jax.typing.ArrayLike
@@ -35,12 +36,13 @@ def fit_temperature(
     per_label: bool = False,
     anchor: ArrayLike | None = None,
     shrinkage: float = 0.0,
+    weights: ArrayLike | None = None,
 ) -> Temperature:
     """Fits temperatures T by maximum (penalised) likelihood on held-out data.
 
     Minimises, deterministically, over log T within +-log 100
 
-        sum over samples and labels of BCE(anchor + (logits - anchor) / T, labels)
+        sum over samples and labels of weight * BCE(anchor + (logits - anchor) / T, labels)
         + shrinkage / 2 * (log T)^2, summed over the temperatures fitted.
 
     The likelihood is convex in 1 / T. The bound gives separable data and one-class labels, whose
@@ -57,6 +59,7 @@ def fit_temperature(
       shrinkage: >= 0, precision of a Gaussian prior on log T around 0. It adds to the information
         about log T, of which an observation holds p (1 - p) (logit - anchor)^2 / T^2, so its unit
         is, roughly, effective observations that speak for T = 1.
+      weights: (N,) weights of the rows, >= 0; None means 1.
 
     Returns:
       A `Temperature`.
@@ -69,15 +72,13 @@ def fit_temperature(
       Guo et al., "On Calibration of Modern Neural Networks", ICML 2017.
     """
     anchor = jnp.zeros(()) if anchor is None else anchor
-    checks.same_shape(logits=logits, labels=labels)
+    logits, labels, weights = inputs.fitting_data(logits, labels, weights, math.inf)
     _check_anchor(anchor, logits)
-    if not any(isinstance(x, jax.core.Tracer) for x in (logits, labels, anchor, shrinkage)):
-        checks.finite("logits", logits)
-        checks.unit_interval("labels", labels)
+    if not inputs.is_traced(anchor):
         checks.finite("anchor", anchor)
-        if not 0 <= shrinkage < math.inf:
-            raise ValueError(f"shrinkage={shrinkage} must be finite and >= 0; 0 switches it off")
-    return _fit(logits, labels, anchor, shrinkage, per_label)
+    if not inputs.is_traced(shrinkage) and not 0 <= shrinkage < math.inf:
+        raise ValueError(f"shrinkage={shrinkage} must be finite and >= 0; 0 switches it off")
+    return _fit(logits, labels, weights, anchor, shrinkage, per_label)
 
 
 def apply_temperature(state: Temperature, logits: ArrayLike) -> Array:
@@ -93,12 +94,7 @@ def apply_temperature(state: Temperature, logits: ArrayLike) -> Array:
     Raises:
       ValueError: If C differs from the number of labels fitted.
     """
-    logits = jnp.asarray(logits)
-    if logits.shape[-1:] != state.anchor.shape:
-        raise ValueError(
-            f"logits has shape {logits.shape}, but the temperature was fitted on "
-            f"{state.anchor.shape[0]} labels; the last axis must be the labels"
-        )
+    logits = inputs.fitted_labels(logits, len(state.anchor))
     return state.anchor + (logits - state.anchor) / state.temperature
 
 
@@ -113,14 +109,18 @@ def _check_anchor(anchor: ArrayLike, logits: ArrayLike) -> None:
 
 @functools.partial(jax.jit, static_argnames="per_label")
 def _fit(
-    logits: Array, labels: Array, anchor: Array, shrinkage: Array, per_label: bool
+    logits: Array,
+    labels: Array,
+    weights: Array,
+    anchor: Array,
+    shrinkage: Array,
+    per_label: bool,
 ) -> Temperature:
-    logits = jnp.asarray(logits, float)
-    labels = jnp.asarray(labels, logits.dtype)
     anchor = jnp.broadcast_to(jnp.asarray(anchor, logits.dtype), logits.shape[1:])
     distance = logits - anchor
 
     def total(x: Array) -> Array:
+        x = weights[:, None] * x
         return jnp.sum(x, axis=0) if per_label else jnp.sum(x)
 
     def objective(log_t: Array) -> Array:

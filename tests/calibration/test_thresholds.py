@@ -79,6 +79,66 @@ def test_values_by_hand():
     assert thresholds.fit_shared(probs, labels) == pytest.approx(0.45)
 
 
+def empirical_cost(decisions, labels, wrong, missed):
+    return np.sum(wrong * (decisions & ~labels) + missed * (~decisions & labels))
+
+
+@given(cases(), st.sampled_from([0.0, 0.1, 1.0]), st.sampled_from([0.3, 1.0, 7.0]))
+@settings(max_examples=40, deadline=None)
+def test_fit_cost_reaches_the_least_cost(case, wrong, missed):
+    probs, labels = case[0], case[1].astype(bool)
+    wrong = wrong * np.arange(1, probs.shape[1] + 1)
+    for per_label in (False, True):
+        fitted = thresholds.fit_cost(probs, labels, wrong, missed, per_label)
+        got = empirical_cost(metrics.threshold(probs, fitted), labels, wrong, missed)
+        groups = [[c] for c in range(len(wrong))] if per_label else [slice(None)]
+        best = sum(
+            min(
+                empirical_cost(probs[:, g] >= cut, labels[:, g], wrong[g], missed)
+                for cut in [*np.unique(probs), 2.0]
+            )
+            for g in groups
+        )
+        assert fitted.shape == ((len(wrong),) if per_label else ())
+        assert got == pytest.approx(best, abs=1e-9)
+
+
+def test_cost_thresholds_by_hand():
+    assert thresholds.cost_threshold(1.0, 1.0) == 0.5
+    np.testing.assert_allclose(thresholds.cost_threshold([1.0, 3.0, 0.0], 1.0), [0.5, 0.75, 0.0])
+    probs, labels = [[0.2], [0.6], [0.7]], [[0], [1], [0]]
+    # A miss that costs little is not worth the one false alarm; a dear one is.
+    assert thresholds.fit_cost(probs, labels, 1.0, 0.5) == pytest.approx(0.85)
+    assert thresholds.fit_cost(probs, labels, 1.0, 3.0) == pytest.approx(0.4)
+    assert thresholds.fit_cost([[1.0]], [[0]]) == 1.5
+    # Costs of 1 x 0.3 and 3 x 0.1 tie, whatever rounding says; the higher cut is taken.
+    tied = [[0.9], [0.8], [0.7], [0.6]], [[0], [1], [1], [1]]
+    assert thresholds.fit_cost(*tied, 0.3, 0.1) == pytest.approx(0.95)
+
+
+def test_on_calibrated_probabilities_the_closed_form_is_the_best_threshold():
+    rng = np.random.default_rng(0)
+    probs = rng.random((200_000, 1))
+    labels = rng.random(probs.shape) < probs
+    fitted = thresholds.fit_cost(probs, labels, 1.0, 4.0)
+    assert fitted == pytest.approx(float(thresholds.cost_threshold(1.0, 4.0)), abs=0.02)
+
+
+@pytest.mark.parametrize(
+    ("costs", "message"),
+    [
+        ((-1.0, 1.0), "false_positive_cost .* >= 0"),
+        ((1.0, np.nan), "false_negative_cost .* NaN"),
+        (([0.0, 1.0], 0.0), "both 0"),
+        (([1.0, 1.0], [1.0, 1.0, 1.0]), r"shapes differ: .*\(2,\).*\(3,\)"),
+        (([1.0, 1.0, 1.0], 1.0), r"costs have shape \(3,\).*\(2,\)"),
+    ],
+)
+def test_bad_costs(costs, message):
+    with pytest.raises(ValueError, match=message):
+        thresholds.fit_cost(np.full((3, 2), 0.4), np.ones((3, 2)), *costs)
+
+
 def test_ties_are_never_split():
     probs, labels = [[0.5], [0.5], [0.5]], [[1], [0], [0]]
     threshold = thresholds.fit_shared(probs, labels)
@@ -108,5 +168,3 @@ def test_bad_input():
             fit(probs, labels, fallback=1.5)
     with pytest.raises(ValueError, match="min_positives=0"):
         thresholds.fit_per_label(probs, labels, min_positives=0)
-    with pytest.raises(ValueError, match="metric='accuracy'; choose one of 'micro_f1'"):
-        thresholds.fit_shared(probs, labels, "accuracy")

@@ -1,0 +1,106 @@
+"""Platt scaling: a slope and a bias, shared by all labels or one pair per label."""
+
+import functools
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from lddu.calibration import inputs
+from lddu.calibration.logistic import fit_logistic
+
+ArrayLike = jax.typing.ArrayLike
+
+
+class Platt(NamedTuple):
+    """A fitted scaling, to be used with `apply_platt`.
+
+    Attributes:
+      slope: (C,), >= 0; equal entries if shared.
+      bias: (C,) added logits; equal entries if shared.
+    """
+
+    slope: Array
+    bias: Array
+
+
+def fit_platt(
+    logits: ArrayLike,
+    labels: ArrayLike,
+    per_label: bool = False,
+    shrinkage: float = 1.0,
+    weights: ArrayLike | None = None,
+) -> Platt:
+    """Fits p = sigmoid(slope * logit + bias) by penalised maximum likelihood on held-out data.
+
+    Minimises, deterministically, over slope >= 0 and bias
+
+        sum over samples and labels of weight * BCE(slope * logits + bias, labels)
+        + shrinkage / 2 * ((slope - 1)^2 + bias^2), summed over the pairs fitted.
+
+    The problem is convex and its prior is centred on changing nothing. So the likelihood of the
+    fitted data never gets worse, and separable data, one-class labels and a handful of samples have
+    one finite optimum. Platt's smoothed targets would do that too, but forget the ranking of a
+    label of one class. The bound keeps the ranking where a model happens to rank backwards.
+
+    With `per_label` this is also vector scaling (Guo et al. 2017): a diagonal matrix and a bias,
+    which for labels with a sigmoid each is a Platt scaling of every label.
+
+    Args:
+      logits: (N, C) logits of validation data, finite; from probabilities by
+        `lddu.calibration.logit`.
+      labels: (N, C) labels in [0, 1], hard or soft.
+      per_label: One pair per label; else one is shared. Static under `jax.jit`.
+      shrinkage: > 0, precision of the Gaussian prior on slope - 1 and bias. An observation holds
+        p (1 - p) information about the bias, and logit^2 times that about the slope.
+      weights: (N,) weights of the rows, >= 0; None means 1.
+
+    Returns:
+      A `Platt`.
+
+    Raises:
+      ValueError: If shapes do not fit or (outside of `jax.jit`) values are NaN, infinite or out of
+        range.
+
+    References:
+      Platt, "Probabilistic Outputs for Support Vector Machines and Comparisons to Regularized
+      Likelihood Methods", Advances in Large Margin Classifiers, 1999.
+      Guo et al., "On Calibration of Modern Neural Networks", ICML 2017.
+    """
+    inputs.positive("shrinkage", shrinkage)
+    return _fit(*inputs.fitting_data(logits, labels, weights), shrinkage, per_label)
+
+
+def apply_platt(state: Platt, logits: ArrayLike) -> Array:
+    """Calibrates logits: `slope * logits + bias`.
+
+    Args:
+      state: From `fit_platt`.
+      logits: (..., C) logits.
+
+    Returns:
+      (..., C) calibrated logits; the order within a label is never inverted.
+
+    Raises:
+      ValueError: If C differs from the number of labels fitted.
+    """
+    logits = inputs.fitted_labels(logits, len(state.slope))
+    return state.slope * logits + state.bias
+
+
+@functools.partial(jax.jit, static_argnames="per_label")
+def _fit(logits: Array, labels: Array, weights: Array, shrinkage: Array, per_label: bool) -> Platt:
+    width = logits.shape[1]
+    if not per_label:
+        weights = jnp.repeat(weights, width)
+        logits, labels = logits.reshape(-1, 1), labels.reshape(-1, 1)
+    center = jnp.array([1.0, 0.0], logits.dtype)
+
+    def one(column: tuple[Array, Array]) -> Array:
+        x, y = column
+        features = jnp.stack([x, jnp.ones_like(x)], axis=1)
+        return fit_logistic(features, y, weights, center, jnp.full_like(center, shrinkage), 1)
+
+    fitted = jax.lax.map(one, (logits.T, labels.T))
+    return Platt(*jnp.broadcast_to(fitted.T, (2, width)))
