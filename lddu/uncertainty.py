@@ -11,6 +11,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from lddu.gaussian import Gaussian
+
 ArrayLike = jax.typing.ArrayLike
 
 
@@ -89,6 +91,39 @@ def decompose_entropy(member_probs: ArrayLike) -> Uncertainty:
     aleatoric = jnp.mean(_entropy(member_probs), axis=0)
     # Non-negative by Jensen's inequality, and by rounding not quite.
     return Uncertainty(aleatoric, jnp.maximum(total - aleatoric, 0.0), total)
+
+
+def latent_noise(latent: Gaussian) -> Array:
+    """How noisy a modality seems to the model: the mean log-variance of its latent Gaussians.
+
+    The logarithm, because in the mean of the variances themselves a few dimensions drown the rest.
+
+    Args:
+      latent: Of one modality, as in `Prediction.latents`: mean and variance (N, C, Z).
+
+    Returns:
+      (N, C) mean over the Z latent dimensions of log variance; take the mean over labels for one
+      number per sample.
+    """
+    return jnp.mean(jnp.log(latent.var), axis=-1)
+
+
+def decision_risk(probs: ArrayLike, thresholds: ArrayLike = 0.5) -> Array:
+    """The probability that a decision is wrong, if the probabilities are true.
+
+    That is 1 - p for a label decided present, where p reaches the threshold, and p for one decided
+    absent. At thresholds of one half it is 1 - max(p, 1 - p); at others, such as those that maximise
+    F1, that is no longer the risk of what is decided.
+
+    Args:
+      probs: (..., C) calibrated probabilities.
+      thresholds: Scalar or (C,) decision thresholds, as `lddu.metrics.threshold` takes them.
+
+    Returns:
+      (..., C) risks in [0, 1].
+    """
+    probs = jnp.asarray(probs, float)
+    return jnp.where(probs >= jnp.asarray(thresholds), 1.0 - probs, probs)
 
 
 def _entropy(p: Array) -> Array:

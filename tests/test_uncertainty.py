@@ -8,6 +8,8 @@ from hypothesis.extra import numpy as hnp
 from scipy.stats import bernoulli
 from sklearn.metrics import mutual_info_score
 
+from lddu import metrics, uncertainty
+from lddu.gaussian import Gaussian
 from lddu.uncertainty import decompose_entropy, decompose_variance
 
 SPLITS = [decompose_variance, decompose_entropy]
@@ -89,3 +91,22 @@ def test_no_member_is_an_error(split):
         split(np.zeros((0, 3, 2)))
     with pytest.raises(ValueError, match=r"member_probs has shape \(\)"):
         split(0.5)
+
+
+# ---- of this model ------------------------------------------------------------------------------
+
+
+def test_latent_noise_is_the_mean_log_variance():
+    var = np.exp(np.arange(6.0).reshape(1, 2, 3)).astype(np.float32)
+    found = uncertainty.latent_noise(Gaussian(np.zeros_like(var), var))
+    np.testing.assert_allclose(found, [[1.0, 4.0]], rtol=1e-6)
+
+
+@given(hnp.arrays(np.float32, (5, 3), elements=st.floats(0, 1, width=32)))
+def test_decision_risk_is_the_expected_error_of_the_decision(probs):
+    thresholds = np.array([0.2, 0.5, 0.9], np.float32)
+    decisions = metrics.threshold(probs, thresholds)
+    want = np.where(decisions, 1 - probs, probs)
+    np.testing.assert_allclose(uncertainty.decision_risk(probs, thresholds), want, atol=1e-6)
+    half = uncertainty.decision_risk(probs)
+    np.testing.assert_allclose(half, 1 - np.maximum(probs, 1 - probs), atol=1e-6)

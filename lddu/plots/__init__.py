@@ -12,7 +12,9 @@ except ImportError as error:
         "lddu.plots draws with matplotlib, which is not installed: pip install 'lddu[viz]'"
     ) from error
 
+from lddu.plots.agreement import agreement
 from lddu.plots.latent import latent_ellipses
+from lddu.plots.lines import mean_lines
 from lddu.plots.reliability import reliability_diagram
 from lddu.plots.selective import risk_coverage
 from lddu.plots.style import Figure, colors
@@ -21,8 +23,10 @@ from lddu.plots.weights import modality_weights
 
 __all__ = [
     "Figure",
+    "agreement",
     "colors",
     "latent_ellipses",
+    "mean_lines",
     "modality_weights",
     "reliability_diagram",
     "risk_coverage",

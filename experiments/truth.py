@@ -1,0 +1,152 @@
+"""Is the uncertainty true? The model against the exact law of the synthetic data.
+
+    python experiments/truth.py
+
+Three questions, on test samples: how far are the model's probabilities from the exact posterior
+(KL divergence), does the variance that it gives a modality follow the noise that the modality
+really had, and does the weight of a modality fall as its noise rises? The model is that of
+`demo.py`; the spread is over seeds of data and model.
+"""
+
+import dataclasses
+import shlex
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import tyro
+from scipy.stats import spearmanr
+
+import lddu
+from lddu import config, metrics, plots, results, uncertainty
+from lddu.data import synthetic
+
+# As `demo.py`: the preset `small`, with what suits plenty of data.
+CHANGES = {
+    "model.statistics": 64,
+    "train.batch_size": 128,
+    "train.learning_rate": 2e-3,
+    "train.average": 0.995,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Args:
+    """Options.
+
+    Attributes:
+      samples: Training samples.
+      epochs: Passes over them.
+      seeds: Repetitions.
+      out: Run folder; runs killed there continue.
+    """
+
+    samples: int = 20_000
+    epochs: int = 5
+    seeds: int = 3
+    out: Path = Path("runs/truth")
+
+
+def main(args: Args) -> None:
+    """Runs the experiment."""
+    began = time.perf_counter()
+    scores, weights = [], []
+    for seed in range(args.seeds):
+        train, valid, test = (
+            synthetic.generate(n, seed=3 * seed + k)
+            for k, n in enumerate((args.samples, 3_000, 5_000), 1)
+        )
+        cfg = config.small(train.shapes(), train.config.labels)
+        cfg = config.replace(cfg, {**CHANGES, "train.epochs": args.epochs, "train.seed": seed})
+        predictor = lddu.fit(cfg, train.batch, valid.batch, folder=args.out / f"seed-{seed}")
+        prediction = predictor.predict(test.batch)
+        exact = synthetic.bayes_posterior(test)
+        names = cfg.model.modality_names
+        by_level = weight_by_noise(prediction, test, names)
+        weights.append(by_level)
+        scores.append(
+            {
+                "kl_to_bayes": float(bernoulli_kl(exact, prediction.probs).mean()),
+                **{f"spearman_{m}": r for m, r in noise_correlation(prediction, test).items()},
+                "weight_falls": float(all((np.diff(by_level[m]) < 0).all() for m in names)),
+                "nll": metrics.nll(prediction.probs, test.batch.labels),
+                "nll_bayes": metrics.nll(exact, test.batch.labels),
+                "ece": metrics.ece(prediction.probs, test.batch.labels),
+                "ece_noise_floor": metrics.ece_noise_floor(prediction.probs, draws=200).mean,
+            }
+        )
+
+    table = {"lddu": results.aggregate(scores)}
+    command, seconds = shlex.join(["python", *sys.argv]), time.perf_counter() - began
+    results.write_results(args.out / "results.json", table, command, cfg, seconds)
+    draw(args.out / "truth.png", exact, prediction, test, names, weights)
+    rows = [["figure", "mean ± spread"]]
+    rows += [[name, results.format_stat(stat, 4)] for name, stat in table["lddu"].items()]
+    print(results.align(rows, markdown=True))
+    print(f"\n{seconds:.0f} s; figure: {args.out / 'truth.png'}")
+
+
+def bernoulli_kl(p: np.ndarray, q: np.ndarray) -> np.ndarray:
+    """KL(p || q) of each label in nats, with 0 log 0 = 0."""
+    q = np.clip(q, 1e-7, 1 - 1e-7)
+    parts = (a * np.log(np.where(a > 0, a, 1.0) / b) for a, b in ((p, q), (1 - p, 1 - q)))
+    return sum(parts)
+
+
+def noise_correlation(prediction: lddu.Prediction, test: synthetic.Synthetic) -> dict[str, float]:
+    """Rank correlation of estimated variance and true noise, over samples with the modality."""
+    found = {}
+    for m, (name, latent) in enumerate(prediction.latents.items()):
+        here = np.asarray(test.batch.present[name])
+        estimate = np.asarray(uncertainty.latent_noise(latent)).mean(1)
+        found[name] = float(spearmanr(estimate[here], test.noise[here, m])[0])
+    return found
+
+
+def weight_by_noise(
+    prediction: lddu.Prediction, test: synthetic.Synthetic, names: tuple[str, ...]
+) -> dict[str, np.ndarray]:
+    """Mean fusion weight of each modality at each of its noise levels."""
+    weight = np.asarray(prediction.weights).mean(1)
+    return {
+        name: np.array(
+            [
+                weight[np.asarray(test.batch.present[name]) & (test.noise[:, m] == level), m].mean()
+                for level in test.config.noise
+            ]
+        )
+        for m, name in enumerate(names)
+    }
+
+
+def draw(path: Path, exact, prediction, test, names, weights) -> None:
+    """Probabilities against the exact ones, variance against noise, weight against noise."""
+    figure = plots.Figure(figsize=(12, 3.6), layout="constrained")
+    left, middle, right = figure.subplots(1, 3)
+    plots.agreement(
+        exact, prediction.probs, "exact posterior", "model", "Probability of a label", left
+    )
+    levels = np.log2(test.config.noise)
+    curves = {}
+    for m, (name, latent) in enumerate(prediction.latents.items()):
+        here = np.asarray(test.batch.present[name])
+        estimate = np.asarray(uncertainty.latent_noise(latent)).mean(1)
+        curves[name] = [
+            np.mean(estimate[here & (test.noise[:, m] == level)]) for level in test.config.noise
+        ]
+    xlabel = "true noise of the modality, log2"
+    plots.mean_lines(levels, curves, xlabel, "mean log-variance", "Estimated noise", middle)
+    plots.mean_lines(
+        levels,
+        {name: [run[name] for run in weights] for name in names},
+        xlabel,
+        "mean fusion weight",
+        "Weight of a modality",
+        right,
+    )
+    figure.savefig(path, dpi=150, facecolor="white")
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Args, description=__doc__))

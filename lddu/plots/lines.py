@@ -1,0 +1,46 @@
+"""Lines with the spread of several runs around them."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from matplotlib.axes import Axes
+from numpy.typing import ArrayLike
+
+from lddu.plots import style
+
+
+def mean_lines(
+    x: ArrayLike,
+    curves: Mapping[str, ArrayLike],
+    xlabel: str = "",
+    ylabel: str = "",
+    title: str = "",
+    ax: Axes | None = None,
+) -> Axes:
+    """Draws one line per curve, the mean over runs, in a band of one standard deviation.
+
+    Args:
+      x: (K,) positions.
+      curves: name -> (runs, K) values, or (K,) for a single run, which has no band.
+      xlabel: What x is.
+      ylabel: What the values are.
+      title: Over the panel.
+      ax: Where to draw; None makes a new figure.
+
+    Raises:
+      ValueError: If a curve does not have one value per position.
+    """
+    x = np.asarray(x, float)
+    ax = style.axes_or_new(ax, 4.2, 3.2)
+    for color, (name, values) in zip(style.colors(len(curves)), curves.items(), strict=True):
+        values = np.atleast_2d(np.asarray(values, float))
+        if values.shape[1:] != x.shape:
+            raise ValueError(f"curve {name!r} has shape {values.shape}, expected (runs, {len(x)})")
+        mean = values.mean(0)
+        ax.plot(x, mean, "o-", color=color, markersize=3.5, label=style.escape(name))
+        if len(values) > 1:
+            spread = values.std(0, ddof=1)
+            ax.fill_between(x, mean - spread, mean + spread, color=color, alpha=0.18, linewidth=0)
+    ax.set(xlabel=xlabel, ylabel=ylabel, title=style.escape(title))
+    style.legend(ax)
+    return ax
