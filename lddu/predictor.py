@@ -336,7 +336,7 @@ def fit(
         `folder` holds a run of another configuration or on other data.
       FloatingPointError: If a member's loss stops being finite.
     """
-    from lddu.training.loop import Trainer
+    from lddu.training.members import train_members  # here: `import lddu` stays light
 
     check_batch(train, config.model, labelled=True)
     check_batch(valid, config.model, labelled=True)
@@ -347,12 +347,7 @@ def fit(
         )
     folder = None if folder is None else _claim(Path(folder), config, train, valid)
     train, valid = _select(train, config), _select(valid, config)
-    trainer = Trainer(config, train, valid)
-    normalizer = trainer.normalizer
-    trained = [
-        trainer.run(k, folder and folder / f"member-{k}", progress)
-        for k in range(config.train.members)
-    ]
+    trained, normalizer = train_members(config, train, valid, folder, progress)
     raw = Predictor(
         config,
         jax.tree.map(lambda *x: jnp.stack(x), *(member.params for member in trained)),

@@ -13,11 +13,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import lddu
 from lddu import config
 from lddu.data.synthetic import SyntheticConfig, generate
+from lddu.training import members
 from lddu.training.ensemble import EnsembleTrainer, member_mesh, over_members
 from lddu.training.loop import Trainer
-from lddu.training.members import in_parallel
 
 LAW = SyntheticConfig(labels=("a", "b"), features=(("x", 3),), length=(("x", 4),), missing=0.0)
 # Small, and without random draws inside a step: those differ from a member's trained alone.
@@ -324,7 +325,7 @@ def test_four_devices_give_the_same_members(reference, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("choice", "members", "backend", "folder", "parallel"),
+    ("choice", "count", "backend", "folder", "parallel"),
     [
         ("auto", 2, "gpu", None, True),
         ("auto", 1, "gpu", None, False),
@@ -336,13 +337,26 @@ def test_four_devices_give_the_same_members(reference, tmp_path):
     ],
 )
 def test_when_members_train_together(
-    monkeypatch, tmp_path, choice, members, backend, folder, parallel
+    monkeypatch, tmp_path, choice, count, backend, folder, parallel
 ):
     monkeypatch.setattr(jax, "default_backend", lambda: backend)
-    changes = {"train.parallel_members": choice, "train.members": members}
+    changes = {"train.parallel_members": choice, "train.members": count}
     if folder:
         (tmp_path / folder).mkdir()
-    assert in_parallel(config.replace(CONFIG, changes), tmp_path) is parallel
+    assert members.in_parallel(config.replace(CONFIG, changes), tmp_path) is parallel
+
+
+def test_fit_takes_members_that_trained_together(trainer, reference, monkeypatch, tmp_path):
+    # Without another compilation of the step.
+    monkeypatch.setattr(members, "EnsembleTrainer", lambda *args: trainer)
+    cfg = config.replace(CONFIG, {"train.parallel_members": "always"})
+    predictor = lddu.fit(cfg, *make_data(), folder=tmp_path, progress=False)
+    want = jax.tree.map(lambda *x: np.stack(x), *(t.params for t in reference[0]))
+    jax.tree.map(np.testing.assert_array_equal, predictor.params, want)
+    assert [(r["member"], r["epoch"]) for r in predictor.history] == [
+        (k, epoch) for k in range(4) for epoch in (1, 2, 3)
+    ]
+    assert len((tmp_path / "members" / "metrics.jsonl").read_text().splitlines()) == 3
 
 
 if __name__ == "__main__":  # what `test_four_devices_give_the_same_members` starts
