@@ -346,6 +346,14 @@ def test_when_members_train_together(
     assert members.in_parallel(config.replace(CONFIG, changes), tmp_path) is parallel
 
 
+def test_the_choice_is_checked_and_older_configurations_take_auto():
+    with pytest.raises(ValueError, match="parallel_members='yes'; choose 'auto', 'never' or"):
+        config.replace(CONFIG, {"train.parallel_members": "yes"})
+    older = json.loads(CONFIG.to_json())
+    del older["train"]["parallel_members"]
+    assert config.Config.from_json(json.dumps(older)) == CONFIG
+
+
 def test_fit_takes_members_that_trained_together(trainer, reference, monkeypatch, tmp_path):
     # Without another compilation of the step.
     monkeypatch.setattr(members, "EnsembleTrainer", lambda *args: trainer)
