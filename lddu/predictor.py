@@ -1,11 +1,10 @@
 """`Predictor`: trained weights with all that a prediction needs; and `fit`, which makes one."""
 
 import dataclasses
-import functools
 import json
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +12,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lddu import uncertainty
-from lddu.calibration import Temperature, apply_temperature, fit_temperature
+from lddu import inference
+from lddu.calibration import Temperature, fit_temperature
 from lddu.calibration.thresholds import fit_per_label, fit_shared
-from lddu.config import Config, ModelConfig
+from lddu.config import Config
 from lddu.data.batching import batches, check_batch, fingerprint, take
-from lddu.data.normalize import Normalizer, normalize
+from lddu.data.normalize import Normalizer
 from lddu.metrics.multilabel import threshold
 from lddu.model import LDDU, example_batch
 from lddu.structs import Batch, Prediction
@@ -83,19 +82,114 @@ class Predictor:
         Raises:
           ValueError: If the batch does not fit the model; says how.
         """
+        parts = self._member_predictions(batch, batch_size)
+        return _combine(parts, self._temperature(calibrated), batch.size)
+
+    def member_probs(
+        self, batch: Batch, *, batch_size: int = 256, calibrated: bool = True
+    ) -> np.ndarray:
+        """Every ensemble member's own probabilities.
+
+        They are what `lddu.uncertainty.decompose_entropy` and `decompose_variance` take; the
+        latter's parts of them are `aleatoric` and `epistemic` of `predict`.
+
+        Args:
+          batch: As in `predict`.
+          batch_size: As in `predict`.
+          calibrated: Whether to apply the fitted temperature, to each member's logits. It was
+            fitted for the members' mean, so the mean of calibrated members differs somewhat from
+            the `probs` of `predict`; uncalibrated, it equals them.
+
+        Returns:
+          (K, N, C) for K members.
+
+        Raises:
+          ValueError: If the batch does not fit the model; says how.
+        """
+        temperature = self._temperature(calibrated)
+        parts = [
+            inference.member_probs(members.logits, temperature, seen)
+            for members, seen in self._member_predictions(batch, batch_size)
+        ]
+        return _join(parts, batch.size, axis=1)
+
+    def dropout_probs(
+        self,
+        batch: Batch,
+        *,
+        samples: int = 20,
+        seed: int = 0,
+        batch_size: int = 256,
+        calibrated: bool = True,
+    ) -> np.ndarray:
+        """Probabilities under random dropout masks ("MC dropout"): a cheap kind of ensemble.
+
+        One trained network with its dropout left on stands for many, so that
+        `lddu.uncertainty.decompose_variance` and `decompose_entropy` of the result tell how far
+        they disagree. An ensemble (`config.train.members`) usually tells it better and costs more
+        training. As in `predict` there is one compilation per padded input length, whatever
+        `samples` is.
+
+        Args:
+          batch: As in `predict`.
+          samples: Dropout masks S of each member.
+          seed: Determines the masks, together with `batch_size` and the shape of the batch.
+          batch_size: As in `predict`.
+          calibrated: Whether to apply the fitted temperature, to each sample's logits. It was
+            fitted for the network without dropout.
+
+        Returns:
+          (S K, N, C) for K members, all masks of the first member first; a larger S only adds
+          masks.
+
+        Raises:
+          ValueError: If the model has no dropout, `samples` is not positive, or the batch does not
+            fit the model.
+
+        References:
+          Gal and Ghahramani, "Dropout as a Bayesian Approximation: Representing Model Uncertainty
+          in Deep Learning", ICML 2016.
+        """
+        rates = inference.dropout_rates(self.config.model)
+        if not any(rates.values()):
+            raise ValueError(
+                f"the model has no dropout: {', '.join(rates)} are all 0; train one with some, or "
+                "use member_probs of an ensemble (train.members)"
+            )
+        if samples < 1:
+            raise ValueError(f"samples={samples} is not at least 1")
+        forward = inference.dropout_logits(self.config.model)
+        temperature = self._temperature(calibrated)
+        key = jax.random.key(seed, impl="rbg")  # its bits cost a fraction of threefry's
+        parts = []
+        for i, (part, seen) in enumerate(self._batches(batch, batch_size)):
+            part = jax.device_put(part)  # once, for all draws
+            draws = [forward(self.params, self.normalizer, part, key, i, s) for s in range(samples)]
+            logits = np.stack(jax.device_get(draws), axis=1)  # (K, S, B, C)
+            logits = logits.reshape(-1, *logits.shape[2:])
+            parts.append(inference.member_probs(logits, temperature, seen))
+        return _join(parts, batch.size, axis=1)
+
+    def _batches(self, batch: Batch, batch_size: int) -> Iterator[tuple[Batch, np.ndarray]]:
+        """Inputs in batches of one size, the last filled up; and which rows have any input."""
         check_batch(batch, self.config.model)
         batch = _select(batch, self.config).replace(labels=None, weight=None)
         batch = jax.tree.map(np.asarray, batch)
-        rows, weight = batches(np.arange(batch.size), batch_size)
-        temperature = self.temperature if calibrated else _identity(len(self.labels))
-        # One shape, shared or per label, so that all of them share one compilation.
-        temperature = Temperature(*(jnp.broadcast_to(x, len(self.labels)) for x in temperature))
-        parts = [
-            jax.device_get(self._forward(self.params, self.normalizer, temperature, take(batch, r)))
-            for r in rows
-        ]
-        real = weight.reshape(-1) > 0
-        return jax.tree.map(lambda *x: np.concatenate(x)[real], *parts)
+        seen = batch.observed(self.config.model.modality_names).any(-1)
+        rows, _ = batches(np.arange(batch.size), batch_size)
+        return ((take(batch, r), seen[r]) for r in rows)
+
+    def _member_predictions(
+        self, batch: Batch, batch_size: int = 256
+    ) -> Iterator[tuple[inference.Members, np.ndarray]]:
+        """Predictions before calibration, batch by batch, and which rows have any input."""
+        return (
+            (jax.device_get(self._forward(self.params, self.normalizer, part)), seen)
+            for part, seen in self._batches(batch, batch_size)
+        )
+
+    def _temperature(self, calibrated: bool) -> Temperature:
+        return self.temperature if calibrated else _identity(len(self.labels))
 
     def decide(self, prediction: Prediction) -> np.ndarray:
         """(N, C) bool: which labels are present, at the thresholds fitted on validation."""
@@ -111,7 +205,7 @@ class Predictor:
 
     @property
     def _forward(self):
-        return _compile(self.config.model)
+        return inference.forward(self.config.model)
 
     def save(self, path: str | os.PathLike) -> Path:
         """Writes everything to a new folder `path`; replaces a predictor that is already there.
@@ -240,8 +334,9 @@ def fit(
     Raises:
       ValueError: If the data do not fit the configuration, validation labels are soft, or
         `folder` holds a run of another configuration or on other data.
+      FloatingPointError: If a member's loss stops being finite.
     """
-    from lddu.training.loop import Trainer
+    from lddu.training.members import train_members  # here: `import lddu` stays light
 
     check_batch(train, config.model, labelled=True)
     check_batch(valid, config.model, labelled=True)
@@ -252,22 +347,18 @@ def fit(
         )
     folder = None if folder is None else _claim(Path(folder), config, train, valid)
     train, valid = _select(train, config), _select(valid, config)
-    trainer = Trainer(config, train, valid)
-    members, history = [], []
-    for k in range(config.train.members):
-        trained = trainer.run(k, folder and folder / f"member-{k}", progress)
-        members.append(trained.params)
-        history += [{"member": k, **record} for record in trained.history]
-    params = jax.tree.map(lambda *x: jnp.stack(x), *members)
+    trained, normalizer = train_members(config, train, valid, folder, progress)
     raw = Predictor(
         config,
-        params,
-        trainer.normalizer,
+        jax.tree.map(lambda *x: jnp.stack(x), *(member.params for member in trained)),
+        normalizer,
         base_rate(train.labels),
         _identity(len(config.model.labels)),
         np.asarray(0.5),
         np.full(len(config.model.labels), 0.5),
-        tuple(history),
+        tuple(
+            {"member": k, **record} for k, member in enumerate(trained) for record in member.history
+        ),
     )
     return calibrate(raw, valid)
 
@@ -278,7 +369,8 @@ def calibrate(predictor: Predictor, valid: Batch) -> Predictor:
     labels = np.asarray(valid.labels)
     rate = jnp.asarray(predictor.base_rate, jnp.float32)
     anchor = jnp.log(rate) - jnp.log1p(-rate) if cfg.anchor == "base_rate" else jnp.zeros_like(rate)
-    raw = predictor.predict(valid, calibrated=False)
+    parts = list(predictor._member_predictions(valid))
+    raw = _combine(parts, _identity(len(predictor.labels)), valid.size)
     if cfg.temperature == "none":
         temperature = _identity(len(predictor.labels))
     else:
@@ -289,58 +381,27 @@ def calibrate(predictor: Predictor, valid: Batch) -> Predictor:
             anchor=anchor,
             shrinkage=cfg.shrinkage,
         )
-    predictor = dataclasses.replace(predictor, temperature=temperature)
-    probs = predictor.predict(valid).probs
+    probs = _combine(parts, temperature, valid.size).probs
     shared = fit_shared(probs, labels)
     return dataclasses.replace(
         predictor,
+        temperature=temperature,
         shared_threshold=shared,
         label_thresholds=fit_per_label(probs, labels, fallback=float(shared)),
     )
 
 
-@functools.lru_cache(maxsize=16)
-def _compile(config: ModelConfig) -> Callable[[Any, Normalizer, Temperature, Batch], Prediction]:
-    """The jitted prediction, one for all predictors of a model, such as before calibration."""
-    model = LDDU(config)
-
-    def forward(params, normalizer, temperature, batch):
-        batch = normalize(batch, normalizer)
-        members = jax.lax.map(lambda p: model.apply({"params": p}, batch), params)
-        return _combine(members, temperature, batch.observed(config.modality_names))
-
-    return jax.jit(forward)
+def _combine(
+    parts: Iterable[tuple[inference.Members, np.ndarray]], temperature: Temperature, size: int
+) -> Prediction:
+    """The calibrated prediction of the ensemble from `Predictor._member_predictions`."""
+    return _join([inference.combine(part, temperature, seen) for part, seen in parts], size)
 
 
-def _combine(members: Prediction, temperature: Temperature, observed: jax.Array) -> Prediction:
-    """One prediction from K; leaves of `members` have a leading axis K."""
-    # Log-odds of the mean, from log-probabilities, so that certain members do not overflow.
-    log_p = jax.nn.logsumexp(jax.nn.log_sigmoid(members.logits), axis=0)
-    log_q = jax.nn.logsumexp(jax.nn.log_sigmoid(-members.logits), axis=0)
-    # Nothing observed, nothing to calibrate: such a sample keeps the base rate.
-    seen = observed.any(-1, keepdims=True)
-    logits = jnp.where(seen, apply_temperature(temperature, log_p - log_q), log_p - log_q)
-    tempered = jnp.where(seen, apply_temperature(temperature, members.logits), members.logits)
-    parts = uncertainty.decompose_variance(jax.nn.sigmoid(tempered))
-
-    def mean(leaf: jax.Array | None) -> jax.Array | None:
-        return jax.tree.map(lambda x: x.mean(0), leaf)
-
-    return Prediction(
-        probs=jax.nn.sigmoid(logits),
-        logits=logits,
-        logit_mean=mean(members.logit_mean),
-        logit_var=None
-        if members.logit_var is None
-        else members.logit_var.mean(0) + members.logit_mean.var(0),
-        latents=jax.tree.map(lambda x: x[0], members.latents),
-        fused=jax.tree.map(lambda x: x[0], members.fused),
-        weights=mean(members.weights),
-        unimodal_logits=mean(members.unimodal_logits),
-        direct_logits=mean(members.direct_logits),
-        aleatoric=parts.aleatoric,
-        epistemic=parts.epistemic,
-    )
+def _join(parts: Sequence[Any], size: int, axis: int = 0) -> Any:
+    """Joins batches along their rows and drops the filler at the end."""
+    rows = (slice(None),) * axis + (slice(size),)
+    return jax.tree.map(lambda *x: np.concatenate(x, axis)[rows], *parts)
 
 
 def _select(batch: Batch, config: Config) -> Batch:

@@ -6,10 +6,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.stats
 
 import lddu
-from lddu import config, metrics
+from lddu import config, inference, metrics, uncertainty
 from lddu.calibration import Temperature
+from lddu.calibration.thresholds import fit_per_label, fit_shared
 from lddu.data.batching import concatenate, take
 from lddu.data.normalize import fit_normalizer
 from lddu.data.synthetic import SyntheticConfig, generate
@@ -260,6 +262,115 @@ def test_certain_members_do_not_overflow(small, data):
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(prediction))
 
 
+def test_member_probs_are_those_of_the_members(small, data):
+    probs = small.member_probs(data, calibrated=False)
+    alone = [small.member(k).predict(data, calibrated=False).probs for k in range(3)]
+    np.testing.assert_allclose(probs, np.stack(alone), atol=1e-6)
+    together = small.predict(data, calibrated=False).probs
+    np.testing.assert_allclose(probs.mean(0), together, atol=1e-6)
+    assert isinstance(probs, np.ndarray)
+    np.testing.assert_allclose(
+        small.member_probs(data, batch_size=16), small.member_probs(data), atol=1e-5
+    )
+
+
+def test_member_probs_decompose_into_the_parts_that_predict_gives(small, data):
+    parts = uncertainty.decompose_variance(small.member_probs(data))
+    prediction = small.predict(data)
+    np.testing.assert_allclose(parts.aleatoric, prediction.aleatoric, atol=1e-6)
+    np.testing.assert_allclose(parts.epistemic, prediction.epistemic, atol=1e-6)
+    assert (
+        np.abs(small.member_probs(data) - small.member_probs(data, calibrated=False)).max() > 0.01
+    )
+    entropy = uncertainty.decompose_entropy(small.member_probs(data, calibrated=False))
+    p = small.predict(data, calibrated=False).probs.astype(float)
+    np.testing.assert_allclose(entropy.total, scipy.stats.bernoulli(p).entropy(), atol=1e-5)
+
+
+# ---- dropout ------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def dropping(small):
+    """The same weights in a model with dropout."""
+    model = {"model.encoder.dropout": 0.1, "model.label_dropout": 0.2}
+    return dataclasses.replace(small, config=config.replace(CONFIG, model))
+
+
+def test_dropout_masks_differ_by_draw_member_and_seed(dropping, data):
+    probs = dropping.dropout_probs(data, samples=5)
+    assert probs.shape == (15, 40, 2)
+    assert np.isfinite(probs).all()
+    np.testing.assert_array_equal(dropping.dropout_probs(data, samples=5), probs)
+    assert (dropping.dropout_probs(data, samples=5, seed=1) != probs).any()
+    # More draws only add to fewer.
+    by_member = probs.reshape(3, 5, 40, 2)
+    fewer = dropping.dropout_probs(data, samples=3).reshape(3, 3, 40, 2)
+    np.testing.assert_array_equal(fewer, by_member[:, :3])
+    something = data.observed(["x", "y"]).any(1)
+    assert (np.ptp(by_member, axis=1)[:, something] > 0).all()
+    # Masks scatter about the network without them.
+    apart = np.abs(by_member.mean(1) - dropping.member_probs(data)).mean((1, 2))
+    scatter = by_member.std(1).mean((1, 2))
+    assert (apart < scatter).all()
+    assert uncertainty.decompose_entropy(probs[:5]).epistemic[something].min() > 0
+
+
+def test_dropout_masks_differ_by_row_and_batch(dropping, data):
+    # Members need not agree, so one: 24 copies of a row in three batches.
+    one = take(data, np.full(24, np.flatnonzero(data.present["x"])[0]))
+    probs = dropping.member(0).dropout_probs(one, samples=1, batch_size=8)
+    assert len(np.unique(probs[0, :, 0])) == 24
+
+
+def test_dropout_that_never_strikes_gives_the_members(small, data):
+    # Without training's samples of the latent too.
+    model = {"model.encoder.dropout": 1e-7, "model.samples": 2}
+    never = dataclasses.replace(small, config=config.replace(CONFIG, model))
+    for calibrate in (True, False):
+        got = never.dropout_probs(data, samples=2, calibrated=calibrate).reshape(3, 2, 40, 2)
+        want = small.member_probs(data, calibrated=calibrate)
+        np.testing.assert_allclose(got, np.stack([want, want], axis=1), atol=1e-5)
+
+
+def test_dropout_leaves_the_base_rate_without_any_modality(dropping, data):
+    probs = dropping.dropout_probs(hide(data, "x", "y"), samples=2)
+    np.testing.assert_allclose(probs, np.broadcast_to(RATE, (6, 40, 2)), atol=1e-5)
+
+
+def test_dropout_compiles_once_whatever_is_asked_of_it(dropping, data):
+    forward = inference.dropout_logits(dropping.config.model)
+    dropping.dropout_probs(data, samples=1)
+    compiled = forward._cache_size()
+    assert compiled > 0
+    for rows, samples in ((1, 1), (40, 3), (300, 2)):
+        batch = take(data, np.arange(rows) % 40)
+        probs = dropping.dropout_probs(batch, samples=samples, seed=rows, calibrated=rows > 1)
+        assert probs.shape == (3 * samples, rows, 2)
+    assert forward._cache_size() == compiled
+
+
+def test_a_model_without_dropout_is_an_error(small, dropping, data):
+    with pytest.raises(ValueError, match=r"no dropout: encoder\.dropout, .* are all 0; train one"):
+        small.dropout_probs(data)
+    with pytest.raises(ValueError, match="samples=0 is not at least 1"):
+        dropping.dropout_probs(data, samples=0)
+
+
+@pytest.mark.parametrize(
+    ("changes", "name"),
+    [
+        ({"fusion": "gate", "head_dropout": 0.3}, "head_dropout"),
+        ({"statistics": 8, "statistics_dropout": 0.3}, "statistics_dropout"),
+        ({"encoder.attention_dropout": 0.3}, "encoder.attention_dropout"),
+    ],
+)
+def test_dropout_rates_are_those_of_layers_that_exist(changes, name):
+    loss = {"loss.unimodal": 0.0} if "fusion" in changes else {}
+    cfg = config.replace(CONFIG, {**{f"model.{k}": v for k, v in changes.items()}, **loss})
+    assert [k for k, rate in inference.dropout_rates(cfg.model).items() if rate] == [name]
+
+
 # ---- calibration --------------------------------------------------------------------------------
 
 
@@ -273,6 +384,23 @@ def test_calibration_mends_overconfidence(small, data, temperature, anchor):
     before = metrics.nll(predictor.predict(data, calibrated=False).probs, data.labels)
     after = metrics.nll(predictor.predict(data).probs, data.labels)
     assert after < before
+
+
+def test_calibration_takes_one_pass_and_fits_what_predict_gives(small, data, monkeypatch):
+    calls, forward = [], inference.forward(small.config.model)
+
+    def counting(*args):
+        calls.append(args)
+        return forward(*args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(inference, "forward", lambda model: counting)
+        again = lddu.calibrate(small, data)
+    assert len(calls) == 1
+    probs = again.predict(data).probs
+    np.testing.assert_allclose(again.shared_threshold, fit_shared(probs, data.labels), atol=1e-6)
+    want = fit_per_label(probs, data.labels, fallback=float(again.shared_threshold))
+    np.testing.assert_allclose(again.label_thresholds, want, atol=1e-6)
 
 
 def test_per_label_is_no_worse_than_shared_on_its_own_data(small, data):

@@ -216,6 +216,10 @@ class TrainConfig:
       average: Decay per step of an exponential moving average of the weights, which is then what
         is validated and kept; 0 keeps the raw weights.
       members: Ensemble members, trained from different seeds and averaged in prediction.
+      parallel_members: Whether members train at the same time, as one vectorised program, or one
+        after the other: "always", "never", or "auto", at the same time if there are several and
+        JAX's default backend is not "cpu", where it gains nothing. Both ways share initial weights
+        and order of examples, but draw other dropout masks and noise.
       seed: Root of all randomness in the run.
     """
 
@@ -232,6 +236,7 @@ class TrainConfig:
     monitor: Monitor = "nll"
     average: float = 0.0
     members: int = 1
+    parallel_members: Literal["auto", "never", "always"] = "auto"
     seed: int = 0
 
     def __post_init__(self):
@@ -248,6 +253,11 @@ class TrainConfig:
         _require(
             self.monitor in ("nll", "micro_f1"),
             f"train: monitor={self.monitor!r}; choose 'nll' or 'micro_f1'",
+        )
+        _require(
+            self.parallel_members in ("auto", "never", "always"),
+            f"train: parallel_members={self.parallel_members!r}; choose 'auto', 'never' or "
+            "'always'",
         )
 
 

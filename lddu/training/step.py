@@ -1,4 +1,4 @@
-"""The jitted training step and the jitted evaluation."""
+"""The training step and the evaluation, as plain functions and jitted."""
 
 from collections.abc import Callable
 
@@ -18,12 +18,20 @@ from lddu.training.state import TrainState
 StepFn = Callable[
     [TrainState, Batch, jax.Array, jax.Array, jax.Array], tuple[TrainState, dict[str, jax.Array]]
 ]
+ProbsFn = Callable[[dict, Batch, jax.Array], jax.Array]
 
 
 def make_step(
     config: Config, optimizer: optax.GradientTransformation, normalizer: Normalizer | None = None
 ) -> StepFn:
-    """Compiles one optimisation step.
+    """`build_step`, compiled; `state` is donated."""
+    return jax.jit(build_step(config, optimizer, normalizer), donate_argnums=0)
+
+
+def build_step(
+    config: Config, optimizer: optax.GradientTransformation, normalizer: Normalizer | None = None
+) -> StepFn:
+    """One optimisation step, to be transformed by `jax.jit` or first by `jax.vmap`.
 
     Args:
       config: The run's configuration.
@@ -33,7 +41,7 @@ def make_step(
     Returns:
       step(state, data, rows, weight, key) -> (state, measurements). `data` is the whole training
       set, resident on the device; `rows` (B,) selects from it, `weight` (B,) is 0 for filler rows.
-      `key` is the run's key; the step folds its own number in. `state` is donated.
+      `key` is the run's key; the step folds its own number in.
     """
     model = LDDU(config.model)
 
@@ -62,7 +70,7 @@ def make_step(
         measured = {**terms, "grad_norm": optax.tree.norm(grads), "rows": (weight > 0).sum()}
         return TrainState(state.step + 1, params, average, opt_state, bank), measured
 
-    return jax.jit(step, donate_argnums=0)
+    return step
 
 
 def augment(noise_key: jax.Array, hide_key: jax.Array, batch: Batch, config: Config) -> Batch:
@@ -102,15 +110,25 @@ def make_evaluate(
     Returns:
       evaluate(params, data) -> (N, C) NumPy probabilities.
     """
+    return in_batches(jax.jit(build_probs(config, normalizer)), batch_size)
+
+
+def build_probs(config: Config, normalizer: Normalizer | None = None) -> ProbsFn:
+    """probs(params, data, rows) -> (B, C) probabilities, to be transformed as `build_step`'s."""
     model = LDDU(config.model)
 
-    @jax.jit
     def probs(params, data, rows):
         return model.apply({"params": params}, _rows(data, rows, normalizer)).probs
+
+    return probs
+
+
+def in_batches(probs: ProbsFn, batch_size: int) -> Callable[[dict, Batch], np.ndarray]:
+    """evaluate(params, data) -> (..., N, C): `probs`, which gives (..., B, C), over a whole set."""
 
     def evaluate(params, data):
         rows, weight = batches(np.arange(data.size), batch_size)
         out = [probs(params, data, r) for r in rows]
-        return np.concatenate(jax.device_get(out))[weight.reshape(-1) > 0]
+        return np.concatenate(jax.device_get(out), axis=-2)[..., weight.reshape(-1) > 0, :]
 
     return evaluate

@@ -12,7 +12,7 @@ import pytest
 from lddu import config
 from lddu.data.batching import take
 from lddu.data.synthetic import SyntheticConfig, generate
-from lddu.training import loop
+from lddu.training import setup
 from lddu.training.loop import Trainer
 
 LAW = SyntheticConfig(labels=("a", "b"), features=(("x", 3),), length=(("x", 4),), missing=0.0)
@@ -171,7 +171,7 @@ def test_an_epoch_sees_every_row_once(trainer, monkeypatch):
 
 def test_epoch_means_weigh_steps_by_their_rows():
     steps = [{"rows": np.array(8), "nll": np.array(1.0)}, {"rows": np.array(2), "nll": np.array(6)}]
-    assert loop._epoch_means(steps) == {"train_nll": 2.0}
+    assert setup.epoch_means(steps) == {"train_nll": 2.0}
 
 
 # ---- which epoch --------------------------------------------------------------------------------
