@@ -112,8 +112,8 @@ def decision_risk(probs: ArrayLike, thresholds: ArrayLike = 0.5) -> Array:
     """The probability that a decision is wrong, if the probabilities are true.
 
     That is 1 - p for a label decided present, where p reaches the threshold, and p for one decided
-    absent. At thresholds of one half it is 1 - max(p, 1 - p); at others, such as those that maximise
-    F1, that is no longer the risk of what is decided.
+    absent. At thresholds of one half it is 1 - max(p, 1 - p); at others, such as those that
+    maximise F1, that is no longer the risk of what is decided.
 
     Args:
       probs: (..., C) calibrated probabilities.

@@ -32,6 +32,8 @@ SHORTER = {
     "experiments/m3ed.py": "--preset tiny --seeds 1 --set train.epochs=1",
 }
 GENERATORS = [c for c in COMMANDS if "experiments/generate_" in c]
+# These write no results.json.
+PLAIN = [c for c in COMMANDS if "experiments/loading.py" in c]
 
 
 @pytest.fixture(scope="session")
@@ -101,11 +103,19 @@ def test_comparison_runs(command, folder):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("command", PLAIN)
+def test_loading_is_measured(command, folder):
+    done = run([*shlex.split(command), "--preset", "tiny", "--samples", "64"], folder)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert re.search(r"second load +\d+\.\d +\d+\.\d\d", done.stdout)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "command",
     [
         "python experiments/demo.py",
-        *(c for c in COMMANDS if c.startswith("python") and c not in GENERATORS),
+        *(c for c in COMMANDS if c.startswith("python") and c not in GENERATORS + PLAIN),
     ],
 )
 def test_command_runs(command, folder, tmp_path):
