@@ -1,0 +1,190 @@
+"""What is lost when inputs are damaged: precision fusion against the alternatives.
+
+    python experiments/robustness.py                          # synthetic data
+    python experiments/robustness.py --data studyforrest      # the stored split
+
+Every fusion is trained with the same settings, on clean data, with the same modality dropout. The
+test inputs are then damaged, one modality at a time (`lddu.corruptions`, severities 1 to 5), and
+reduced to each of the 2^M - 1 subsets of modalities, and to none. Thresholds and temperature are
+those of clean validation data. Each figure is a mean over the damaged modality; its spread is over
+seeds.
+"""
+
+import dataclasses
+import os
+import shlex
+import sys
+import time
+from pathlib import Path
+from typing import Literal
+
+import jax
+import numpy as np
+import tyro
+
+import lddu
+from lddu import config, corruptions, metrics, plots, results
+from lddu.data import fit_normalizer, studyforrest, synthetic, take
+
+FUSIONS = ("precision", "equal", "concatenation", "gate")
+SEVERITIES = (1, 2, 3, 4, 5)
+METRICS = ("nll", "ece", "micro_f1")
+
+
+@dataclasses.dataclass(frozen=True)
+class Args:
+    """Options.
+
+    Attributes:
+      data: "synthetic" or "studyforrest" (windows.npz in LDDU_DATA).
+      samples: Synthetic training samples.
+      epochs: Passes over the training data.
+      seeds: Models per fusion.
+      set: Changes to the configuration of all, as in `--set train.modality_dropout=0.1`.
+      out: Run folder; runs killed there continue.
+    """
+
+    data: Literal["synthetic", "studyforrest"] = "synthetic"
+    samples: int = 10_000
+    epochs: int = 6
+    seeds: int = 3
+    set: tuple[str, ...] = ()
+    out: Path = Path("runs/robustness")
+
+
+CHANGES = {
+    "model.statistics": 64,
+    "train.batch_size": 128,
+    "train.learning_rate": 2e-3,
+    "train.average": 0.99,
+    "train.modality_dropout": 0.1,
+}
+
+
+def main(args: Args) -> None:
+    """Runs the experiment."""
+    began = time.perf_counter()
+    train, valid, test, labels = load(args)
+    shapes = {name: m.values.shape[:0:-1] for name, m in train.modalities.items()}
+    base = config.replace(config.small(shapes, labels), {**CHANGES, "train.epochs": args.epochs})
+    base = config.replace(base, dict(config.parse(change) for change in args.set))
+    scale = fit_normalizer(train).std
+
+    # ---- train, damage, score -------------------------------------------------------------------
+    scores: dict[str, list[dict]] = {}
+    for fusion in FUSIONS:
+        for seed in range(args.seeds):
+            unimodal = base.loss.unimodal if fusion in ("precision", "equal") else 0.0
+            cfg = config.replace(
+                base,
+                {"model.fusion": fusion, "loss.unimodal": unimodal, "train.seed": seed},
+            )
+            predictor = lddu.fit(cfg, train, valid, folder=args.out / f"{fusion}-{seed}")
+            print(f"{fusion}, seed {seed}: scoring damaged inputs", flush=True)
+            scores.setdefault(fusion, []).append(damage(predictor, test, scale, seed))
+
+    # ---- tables and figures ---------------------------------------------------------------------
+    table = summarise(scores)
+    command, seconds = shlex.join(["python", *sys.argv]), time.perf_counter() - began
+    results.write_results(args.out / "results.json", table, command, base, seconds)
+    draw(args.out / "robustness.png", scores)
+    for metric in METRICS:
+        print(f"\n{metric} (severity 5, mean over the damaged modality)\n")
+        columns = [name for name in next(iter(table.values())) if name.startswith(f"{metric}_")]
+        print(results.format_table(table, columns, markdown=True, digits=3))
+    print(f"\n{seconds:.0f} s; figure: {args.out / 'robustness.png'}")
+
+
+def load(args: Args) -> tuple[lddu.Batch, lddu.Batch, lddu.Batch, tuple[str, ...]]:
+    """Training, validation and test rows, and the label names."""
+    if args.data == "synthetic":
+        sizes = (args.samples, 2_000, 2_000)
+        drawn = [synthetic.generate(n, seed=k) for k, n in enumerate(sizes, 1)]
+        return *(d.batch for d in drawn), drawn[0].config.labels
+    file = Path(os.environ.get("LDDU_DATA", ".")) / "studyforrest" / "windows.npz"
+    if not file.is_file():
+        raise SystemExit(f"there is no {file}; LDDU_DATA names the folder with studyforrest/")
+    dataset = studyforrest.dataset(studyforrest.load_windows(file))
+    train = dataset.train.soft_batch()
+    return train, dataset.valid.batch, dataset.test.batch, dataset.labels
+
+
+def damage(predictor: lddu.Predictor, test: lddu.Batch, scale: dict, seed: int) -> dict:
+    """Scores by condition: "clean", (corruption, severity, modality), ("subset", names)."""
+    names = predictor.config.model.modality_names
+    key = jax.random.key(seed)
+
+    def score(batch: lddu.Batch) -> dict[str, float]:
+        probs = predictor.predict(batch).probs
+        found = metrics.summarise(probs, batch.labels, predictor.thresholds)
+        return {metric: found[metric] for metric in METRICS}
+
+    found = {"clean": score(test)}
+    for name, corrupt in corruptions.CORRUPTIONS.items():
+        options = {"scale": scale} if name == "feature_noise" else {}
+        for severity in SEVERITIES:
+            for modality in names:
+                damaged = corrupt(key, test, severity, (modality,), **options)
+                found[name, severity, modality] = score(damaged)
+    for kept in (*corruptions.subsets(names), ()):
+        found["subset", kept] = score(corruptions.subset(test, kept))
+    nothing = predictor.predict(take(corruptions.subset(test, ()), np.arange(1))).probs[0]
+    found["off base rate"] = float(np.abs(nothing - predictor.base_rate).max())
+    return found
+
+
+def summarise(scores: dict[str, list[dict]]) -> results.Models:
+    """Fusion -> "metric_condition" -> statistics over seeds: clean, severity 5, subsets."""
+    table = {}
+    for fusion, runs in scores.items():
+        rows = []
+        for run in runs:
+            row = {}
+            for metric in METRICS:
+                row[f"{metric}_clean"] = run["clean"][metric]
+                for name in corruptions.CORRUPTIONS:
+                    row[f"{metric}_{name}"] = over_modalities(run, name, 5, metric)
+                subsets = [k for k in run if k[0] == "subset"]
+                for size in sorted({len(kept) for _, kept in subsets}):
+                    values = [run[k][metric] for k in subsets if len(k[1]) == size]
+                    row[f"{metric}_{size}_modalities"] = float(np.mean(values))
+            row["error_off_base_rate"] = run["off base rate"]
+            rows.append(row)
+        table[fusion] = results.aggregate(rows)
+    return table
+
+
+def over_modalities(run: dict, name: str, severity: int, metric: str) -> float:
+    """Mean of a score over the modality that was damaged."""
+    keys = [k for k in run if k[:2] == (name, severity)]
+    return float(np.mean([run[k][metric] for k in keys]))
+
+
+def draw(path: Path, scores: dict[str, list[dict]]) -> None:
+    """One panel per metric and corruption: the score by severity, one line per fusion."""
+    names = list(corruptions.CORRUPTIONS)
+    figure = plots.Figure(figsize=(3.0 * len(names), 8.0), layout="constrained")
+    panels = figure.subplots(len(METRICS), len(names), sharex=True, sharey="row")
+    for row, metric in zip(panels, METRICS, strict=True):
+        for ax, name in zip(row, names, strict=True):
+            curves = {
+                fusion: [
+                    [
+                        run["clean"][metric],
+                        *(over_modalities(run, name, s, metric) for s in SEVERITIES),
+                    ]
+                    for run in runs
+                ]
+                for fusion, runs in scores.items()
+            }
+            ylabel = metric if name == names[0] else ""
+            title = name.replace("_", " ") if metric == METRICS[0] else ""
+            xlabel = "severity" if metric == METRICS[-1] else ""
+            plots.mean_lines((0, *SEVERITIES), curves, xlabel, ylabel, title, ax)
+            if ax is not panels[0, 0]:
+                ax.get_legend().remove()
+    figure.savefig(path, dpi=130, facecolor="white")
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Args, description=__doc__))
