@@ -97,9 +97,9 @@ def bernoulli_kl(p: np.ndarray, q: np.ndarray) -> np.ndarray:
 def noise_correlation(prediction: lddu.Prediction, test: synthetic.Synthetic) -> dict[str, float]:
     """Rank correlation of estimated variance and true noise, over samples with the modality."""
     found = {}
-    for m, (name, latent) in enumerate(prediction.latents.items()):
+    for m, (name, _) in enumerate(test.config.features):
         here = np.asarray(test.batch.present[name])
-        estimate = np.asarray(uncertainty.latent_noise(latent)).mean(1)
+        estimate = np.asarray(uncertainty.latent_noise(prediction.latents[name])).mean(1)
         found[name] = float(spearmanr(estimate[here], test.noise[here, m])[0])
     return found
 
@@ -129,9 +129,9 @@ def draw(path: Path, exact, prediction, test, names, weights) -> None:
     )
     levels = np.log2(test.config.noise)
     curves = {}
-    for m, (name, latent) in enumerate(prediction.latents.items()):
+    for m, name in enumerate(names):
         here = np.asarray(test.batch.present[name])
-        estimate = np.asarray(uncertainty.latent_noise(latent)).mean(1)
+        estimate = np.asarray(uncertainty.latent_noise(prediction.latents[name])).mean(1)
         curves[name] = [
             np.mean(estimate[here & (test.noise[:, m] == level)]) for level in test.config.noise
         ]
