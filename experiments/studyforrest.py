@@ -75,7 +75,7 @@ def main(args: Args) -> None:
 
     # ---- fit and predict, fold by fold ----------------------------------------------------------
     parts: dict[tuple[str, int], list[Part]] = {}  # by model and seed
-    history, weights, members_said = [], {}, {}
+    history, weights, said = [], {}, {}
     for r, fold in zip(args.folds, folds, strict=True):
         print(f"fold {r}: {len(fold.train)} / {len(fold.valid)} / {len(fold.test)} windows")
         for name, part in run_baselines(windows, labels, fold).items():
@@ -86,10 +86,8 @@ def main(args: Args) -> None:
         test = take(windows.batch, fold.test)
         ensemble = predictor.predict(test)
         weights[r] = ensemble.weights
-        members_said[r] = {
-            "raw": predictor.member_probs(test, calibrated=False),
-            "calibrated": predictor.member_probs(test),
-        }
+        for name, part in (("valid", valid), ("test", test)):
+            said[f"{name}_{r}"] = predictor.member_probs(part, calibrated=False)
         members = [lddu.calibrate(predictor.member(k), valid) for k in range(args.seeds)]
         for name, seed, model in [
             *(("lddu", k, member) for k, member in enumerate(members)),
@@ -116,7 +114,8 @@ def main(args: Args) -> None:
     results.write_results(args.out / "results.json", table, command, cfg, seconds)
     best = parts["lddu_ensemble_calibrated", 0]
     rows = np.concatenate([part.rows for part in best])
-    keep_members(args.out / "members.npz", rows, members_said, best)
+    # Every member's uncalibrated probabilities (K, N, C), for `observers.py`.
+    np.savez_compressed(args.out / "members.npz", folds=args.folds, **said)
     report = lddu.write_report(
         args.out / "report.html",
         title="studyforrest, six emotions, five block folds",
@@ -220,19 +219,6 @@ def predicted(
     threshold = thresholds.fit_shared(probabilities(valid), valid.labels)
     probs = probabilities(test)
     return Part(fold.test, probs, np.full(probs.shape, threshold))
-
-
-def keep_members(
-    path: Path, rows: np.ndarray, said: dict[int, dict], parts: Sequence[Part]
-) -> None:
-    """Keeps every member's test probabilities (K, N, C), for `observers.py`."""
-    np.savez_compressed(
-        path,
-        rows=rows,
-        raw=np.concatenate([fold["raw"] for fold in said.values()], axis=1),
-        calibrated=np.concatenate([fold["calibrated"] for fold in said.values()], axis=1),
-        thresholds=np.concatenate([part.thresholds for part in parts]),
-    )
 
 
 def score(parts: Sequence[Part], labels: np.ndarray) -> dict[str, float]:
