@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -162,7 +163,9 @@ class Predictor:
             parts.append((logits.reshape(-1, *logits.shape[2:]), seen))
         return inference.member_probs(parts, self._calibrator(calibrated), batch.size)
 
-    def _member_parts(self, batch: Batch, batch_size: int):
+    def _member_parts(
+        self, batch: Batch, batch_size: int
+    ) -> Iterator[tuple[inference.Members, np.ndarray]]:
         return inference.member_parts(
             self.config.model, self.params, self.normalizer, batch, batch_size
         )
