@@ -66,7 +66,7 @@ STEPS: tuple[tuple[str, dict], ...] = (
             "model.statistics_dropout": 0.4,
         },
     ),
-    ("+ temperature", {"calibration.temperature": "shared", "calibration.shrinkage": 300.0}),
+    ("+ temperature", {"calibration.method": "temperature", "calibration.shrinkage": 300.0}),
 )
 
 

@@ -9,9 +9,10 @@ Three levels, each usable without the ones below it in this list:
 
 from lddu import calibration, config, data, losses, metrics, uncertainty
 from lddu.config import Config
+from lddu.fitting import calibrate, fit
 from lddu.gaussian import Gaussian
 from lddu.model import LDDU
-from lddu.predictor import Predictor, calibrate, fit
+from lddu.predictor import Predictor
 from lddu.report import write_report
 from lddu.structs import Batch, Modality, Prediction
 

@@ -1,6 +1,6 @@
 """An experiment on a data set in three splits: train, calibrate, score, report, keep predictions.
 
-Two protocols. "validation" is the honest one: validation data choose the epoch, the temperature and
+Two protocols. "validation" is the honest one: validation data choose the epoch, the calibrator and
 the thresholds, and the test split is scored once. "official" is that of the official LDDU code,
 which chooses on the test split; it exists to compare with figures published under it, and says so
 in the name of every model.
@@ -20,8 +20,9 @@ from lddu import baselines, config, results
 from lddu.calibration import thresholds
 from lddu.config import Config
 from lddu.data.dataset import Dataset
+from lddu.fitting import calibrate, fit
 from lddu.predictions import Predictions, Scored
-from lddu.predictor import Predictor, calibrate, fit
+from lddu.predictor import Predictor
 from lddu.report import write_report
 from lddu.structs import Batch
 
@@ -30,7 +31,7 @@ Protocol = Literal["validation", "official"]
 
 COLUMNS = ("micro_f1", "macro_f1", "jaccard_empty_zero", "jaccard", "auroc", "map", "nll", "ece")
 PROTOCOLS = {
-    "validation": "epoch, temperature and thresholds chosen on validation, test scored once",
+    "validation": "epoch, calibrator and thresholds chosen on validation, test scored once",
     "official": "SELECTED ON TEST: epoch, and where said threshold, chosen on the test split",
 }
 

@@ -6,7 +6,7 @@ and again without another pass.
 
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -14,11 +14,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from lddu import uncertainty
-from lddu.calibration import Temperature, apply_temperature
+from lddu.calibration import Calibrator, Isotonic, Temperature, apply
 from lddu.config import ModelConfig
+from lddu.data.batching import batches, check_batch, take
 from lddu.data.normalize import Normalizer, normalize
 from lddu.model import LDDU
 from lddu.structs import Batch, Prediction
+
+_KNOTS = 256  # of isotonic maps; a label of 4,000 samples seldom has a hundred
 
 
 class Members(NamedTuple):
@@ -90,35 +93,86 @@ def dropout_rates(config: ModelConfig) -> dict[str, float]:
     return rates
 
 
-def combine(members: Members, temperature: Temperature, seen: np.ndarray) -> Prediction:
+def select(batch: Batch, config: ModelConfig) -> Batch:
+    """The batch without modalities that the model does not know."""
+    names = config.modality_names
+    return batch.replace(
+        modalities={name: batch.modalities[name] for name in names},
+        present={name: batch.present[name] for name in names},
+    )
+
+
+def input_parts(
+    batch: Batch, config: ModelConfig, batch_size: int
+) -> Iterator[tuple[Batch, np.ndarray]]:
+    """Inputs in batches of one size, the last filled up; and which rows have any input.
+
+    Raises:
+      ValueError: If the batch does not fit the model; says how.
+    """
+    check_batch(batch, config)
+    batch = select(batch, config).replace(labels=None, weight=None)
+    batch = jax.tree.map(np.asarray, batch)
+    seen = batch.observed(config.modality_names).any(-1)
+    rows, _ = batches(np.arange(batch.size), batch_size)
+    return ((take(batch, r), seen[r]) for r in rows)
+
+
+def member_parts(
+    config: ModelConfig, params: Any, normalizer: Normalizer, batch: Batch, batch_size: int = 256
+) -> Iterator[tuple[Members, np.ndarray]]:
+    """`Members` batch by batch, and which rows have any input.
+
+    Raises:
+      ValueError: If the batch does not fit the model; says how.
+    """
+    run = forward(config)
+    return (
+        (jax.device_get(run(params, normalizer, part)), seen)
+        for part, seen in input_parts(batch, config, batch_size)
+    )
+
+
+def combine(
+    parts: Iterable[tuple[Members, np.ndarray]], calibrator: Calibrator, size: int
+) -> Prediction:
     """The calibrated prediction of the ensemble.
 
     Args:
-      members: From `forward`.
-      temperature: Acts on the log-odds of the members' mean probability; for the parts of the
-        uncertainty, on each member's.
-      seen: (B,) bool, whether a row has any input. Without any there is nothing to calibrate: the
-        base rate stays.
+      parts: From `member_parts`. Rows without any input have nothing to calibrate: there the base
+        rate stays.
+      calibrator: Acts on the log-odds of the members' mean probability; for the parts of the
+        uncertainty, on each member's, by the same map.
+      size: Number of rows before the last batch was filled up.
 
     Returns:
       A `Prediction` of NumPy arrays.
     """
-    fields = jax.device_get(_combine(members.logits, _per_label(temperature, members.logits), seen))
-    return members.rest.replace(**fields)
+    done = []
+    for members, seen in parts:
+        state = _one_shape(calibrator, members.logits.shape[-1])
+        done.append(members.rest.replace(**jax.device_get(_combine(members.logits, state, seen))))
+    return _join(done, size)
 
 
-def member_probs(logits: np.ndarray, temperature: Temperature, seen: np.ndarray) -> np.ndarray:
-    """Calibrated probabilities (K, B, C) of members from their logits; see `combine`."""
-    return np.asarray(_probs(logits, _per_label(temperature, logits), seen))
+def member_probs(
+    parts: Iterable[tuple[np.ndarray, np.ndarray]], calibrator: Calibrator, size: int
+) -> np.ndarray:
+    """Calibrated (K, N, C) probabilities of members, from (K, B, C) logits; see `combine`."""
+    probs = [
+        np.asarray(_probs(logits, _one_shape(calibrator, logits.shape[-1]), seen))
+        for logits, seen in parts
+    ]
+    return _join(probs, size, axis=1)
 
 
 @jax.jit
-def _combine(logits: jax.Array, temperature: Temperature, seen: jax.Array) -> dict[str, jax.Array]:
+def _combine(logits: jax.Array, calibrator: Calibrator, seen: jax.Array) -> dict[str, jax.Array]:
     # Log-odds of the mean, from log-probabilities, so that certain members do not overflow.
     log_p = jax.nn.logsumexp(jax.nn.log_sigmoid(logits), axis=0)
     log_q = jax.nn.logsumexp(jax.nn.log_sigmoid(-logits), axis=0)
-    together = _calibrated(log_p - log_q, temperature, seen)
-    parts = uncertainty.decompose_variance(_probs(logits, temperature, seen))
+    together = _calibrated(log_p - log_q, calibrator, seen)
+    parts = uncertainty.decompose_variance(_probs(logits, calibrator, seen))
     return {
         "probs": jax.nn.sigmoid(together),
         "logits": together,
@@ -128,17 +182,28 @@ def _combine(logits: jax.Array, temperature: Temperature, seen: jax.Array) -> di
 
 
 @jax.jit
-def _probs(logits: jax.Array, temperature: Temperature, seen: jax.Array) -> jax.Array:
-    return jax.nn.sigmoid(_calibrated(logits, temperature, seen))
+def _probs(logits: jax.Array, calibrator: Calibrator, seen: jax.Array) -> jax.Array:
+    return jax.nn.sigmoid(_calibrated(logits, calibrator, seen))
 
 
-def _calibrated(logits: jax.Array, temperature: Temperature, seen: jax.Array) -> jax.Array:
-    return jnp.where(seen[:, None], apply_temperature(temperature, logits), logits)
+def _calibrated(logits: jax.Array, calibrator: Calibrator, seen: jax.Array) -> jax.Array:
+    return jnp.where(seen[:, None], apply(calibrator, logits), logits)
 
 
-def _per_label(temperature: Temperature, logits: jax.Array) -> Temperature:
-    """One shape, whether shared or per label, so that all of them share one compilation."""
-    return Temperature(*(np.broadcast_to(x, logits.shape[-1:]) for x in temperature))
+def _one_shape(calibrator: Calibrator, labels: int) -> Calibrator:
+    """One shape for each kind of calibrator, so that all of a kind share one compilation."""
+    if isinstance(calibrator, Temperature):  # shared or per label
+        return Temperature(*(np.broadcast_to(x, (labels,)) for x in calibrator))
+    if isinstance(calibrator, Isotonic):  # the last knot may be repeated at will
+        more = max(_KNOTS - len(calibrator.knots), 0)
+        return Isotonic(*(np.pad(x, ((0, more), (0, 0)), "edge") for x in calibrator))
+    return calibrator
+
+
+def _join(parts: Sequence[Any], size: int, axis: int = 0) -> Any:
+    """Joins batches along their rows and drops the filler at the end."""
+    rows = (slice(None),) * axis + (slice(size),)
+    return jax.tree.map(lambda *x: np.concatenate(x, axis)[rows], *parts)
 
 
 def _ensemble(members: Prediction) -> Prediction:

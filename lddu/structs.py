@@ -79,7 +79,7 @@ class Prediction:
         and the prior holds the rest.
       unimodal_logits: (B, C, M) log-odds from each modality's own posterior alone.
       direct_logits: (B, C) log-odds of the direct probability; fusion "gate" only.
-      aleatoric: (B, C) mean over members of p (1 - p), each member at the fitted temperature; see
+      aleatoric: (B, C) mean over members of p (1 - p), each member calibrated; see
         `lddu.uncertainty`. None from the model itself, set by `Predictor`.
       epistemic: (B, C) variance of those p over members; zero for one member.
     """

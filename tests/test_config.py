@@ -1,12 +1,15 @@
 import dataclasses
 import json
+from typing import get_args
 
 import pytest
 
 from lddu import config
+from lddu.calibration import CALIBRATORS
 from lddu.config import (
     PRESETS,
     CalibrationConfig,
+    CalibrationMethod,
     Config,
     EncoderConfig,
     LossConfig,
@@ -45,7 +48,8 @@ class TestPresets:
                 "train.seed": 7,
                 "model.latent_hidden": (),
                 "model.encoder.input_norm": False,
-                "calibration.temperature": "per_label",
+                "calibration.method": "choose",
+                "calibration.shrinkage": 300.0,
             },
         )
         assert Config.from_json(cfg.to_json()) == cfg != preset(SHAPES, LABELS)
@@ -101,6 +105,36 @@ def test_from_json_fills_in_defaults():
         {"model": {"modalities": [{"name": "a", "features": 1, "length": 2}], "labels": ["x"]}}
     )
     assert Config.from_json(text) == config.default({"a": (1, 2)}, ["x"])
+
+
+def test_methods_are_the_calibrators_there_are():
+    assert set(get_args(CalibrationMethod)) == {*CALIBRATORS, "choose"}
+
+
+@pytest.mark.parametrize("method", get_args(CalibrationMethod))
+def test_every_method_survives_json(tiny, method):
+    for shrinkage in (None, 2.5):
+        changes = {"calibration.method": method, "calibration.shrinkage": shrinkage}
+        cfg = replace(tiny, changes)
+        assert Config.from_json(cfg.to_json()) == cfg
+
+
+@pytest.mark.parametrize(
+    ("kind", "method"),
+    [("none", "none"), ("shared", "temperature"), ("per_label", "temperature_per_label")],
+)
+def test_from_json_reads_kinds_of_temperature(tiny, kind, method):
+    values = json.loads(tiny.to_json())
+    for written, read in ((0.0, None), (300.0, 300.0)):
+        values["calibration"] = {"temperature": kind, "anchor": "half", "shrinkage": written}
+        want = CalibrationConfig(method, "half", read)
+        assert Config.from_json(json.dumps(values)).calibration == want
+    values["calibration"] = {"temperature": "all"}
+    with pytest.raises(ValueError, match="temperature='all'; choose from"):
+        Config.from_json(json.dumps(values))
+    values["calibration"] = {"temperature": kind, "method": "platt"}
+    with pytest.raises(ValueError, match="temperature"):
+        Config.from_json(json.dumps(values))
 
 
 class TestReplace:
@@ -183,10 +217,13 @@ def model(**options):
         (lambda: TrainConfig(average=1.0), "train: average=1.0 is not"),
         (lambda: TrainConfig(optimizer="sgd"), "optimizer='sgd'; choose 'adamw' or 'bert_adam'"),
         (lambda: TrainConfig(monitor="loss"), "monitor='loss'; choose 'nll' or 'micro_f1'"),
-        (lambda: CalibrationConfig(temperature="all"), "calibration: temperature='all'; choose"),
+        (lambda: CalibrationConfig(method="all"), "calibration: method='all'; choose.*'isotonic'"),
         (lambda: CalibrationConfig(anchor="zero"), "calibration: anchor='zero'; choose"),
         (lambda: CalibrationConfig(thresholds="none"), "calibration: thresholds='none'; choose"),
         (lambda: CalibrationConfig(shrinkage=-1.0), "calibration: shrinkage=-1.0 is negative"),
+        (lambda: CalibrationConfig(shrinkage=float("inf")), "shrinkage=inf is negative or not fin"),
+        (lambda: CalibrationConfig("platt", shrinkage=0.0), "must be > 0 for method='platt'.*None"),
+        (lambda: CalibrationConfig("choose", shrinkage=0.0), "must be > 0 for method='choose'"),
     ],
 )
 def test_validation(build, message):

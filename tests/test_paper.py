@@ -98,8 +98,8 @@ def test_saves_and_loads(trained, tmp_path):
 
 def test_calibrates_anew(trained):
     predictor, valid = trained
-    cfg = config.replace(predictor.config, {"calibration.temperature": "shared"})
+    cfg = config.replace(predictor.config, {"calibration.method": "temperature"})
     again = lddu.calibrate(dataclasses.replace(predictor, config=cfg), valid)
     want = np.log(predictor.base_rate / (1 - predictor.base_rate))
-    np.testing.assert_allclose(again.temperature.anchor, want, rtol=1e-5)
-    assert again.temperature.temperature != 1
+    np.testing.assert_allclose(again.calibrator.anchor, want, rtol=1e-5)
+    assert again.calibrator.temperature != 1

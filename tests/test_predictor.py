@@ -1,16 +1,27 @@
 import dataclasses
+import functools
 import json
 import shutil
+from typing import get_args
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.special
 import scipy.stats
 
 import lddu
-from lddu import config, inference, metrics, uncertainty
-from lddu.calibration import Temperature
+from lddu import config, inference, metrics, saving, uncertainty
+from lddu.calibration import (
+    CALIBRATORS,
+    Identity,
+    Isotonic,
+    Platt,
+    apply,
+    choose,
+    fit_isotonic,
+)
 from lddu.calibration.thresholds import fit_per_label, fit_shared
 from lddu.data.batching import concatenate, take
 from lddu.data.normalize import fit_normalizer
@@ -46,7 +57,7 @@ def raw():
         params,
         fit_normalizer(batch),
         RATE,
-        Temperature(jnp.ones(()), jnp.zeros(2)),
+        Identity(),
         np.asarray(0.5),
         np.full(2, 0.5),
         tuple({"member": k, "epoch": 1, "valid_nll": 0.5} for k in range(3)),
@@ -85,6 +96,20 @@ def assert_close(got, want, atol=1e-5):
 
 def assert_identical(got, want):
     jax.tree.map(np.testing.assert_array_equal, got, want)
+
+
+@pytest.fixture(scope="module")
+def fitted(small, data):
+    """fitted(method): `small` calibrated by that method, per-label thresholds; once for all."""
+
+    @functools.cache
+    def fit(method):
+        return calibrated(small, data, method=method, thresholds="per_label")
+
+    return fit
+
+
+every = pytest.mark.parametrize("method", get_args(config.CalibrationMethod))
 
 
 # ---- predict ------------------------------------------------------------------------------------
@@ -130,12 +155,12 @@ def test_one_compilation_per_padded_length(small, data):
     for samples in (1, 7, 300):
         fresh.predict(take(data, np.arange(samples) % 40))
     fresh.predict(data, calibrated=False)
-    calibrated(fresh, data, temperature="per_label").predict(data)
-    assert fresh._forward._cache_size() == 1
+    calibrated(fresh, data, method="temperature_per_label").predict(data)
+    assert inference.forward(model.model)._cache_size() == 1
     x = data.modalities["x"]
     shorter = Modality(x.values[:, :3], x.mask[:, :3])
     fresh.predict(data.replace(modalities={**data.modalities, "x": shorter}))
-    assert fresh._forward._cache_size() == 2
+    assert inference.forward(model.model)._cache_size() == 2
 
 
 def test_what_stands_at_hidden_steps_does_not_matter(small, data):
@@ -170,8 +195,8 @@ def test_missing_by_flag_equals_missing_by_mask(small, data):
 
 @pytest.mark.parametrize("anchor", ["base_rate", "half"])
 def test_without_any_modality_the_base_rate_remains(small, data, anchor):
-    predictor = calibrated(small, data, anchor=anchor, temperature="per_label")
-    assert (predictor.temperature.temperature > 1.2).any()  # so that calibration would show
+    predictor = calibrated(small, data, anchor=anchor, method="temperature_per_label")
+    assert (predictor.calibrator.temperature > 1.2).any()  # so that calibration would show
     for calibrate in (True, False):
         prediction = predictor.predict(hide(data, "x", "y"), calibrated=calibrate)
         np.testing.assert_allclose(prediction.probs, np.tile(RATE, (40, 1)), atol=1e-5)
@@ -374,13 +399,15 @@ def test_dropout_rates_are_those_of_layers_that_exist(changes, name):
 # ---- calibration --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("temperature", ["shared", "per_label"])
+@pytest.mark.parametrize(
+    ("method", "shape"), [("temperature", ()), ("temperature_per_label", (2,))]
+)
 @pytest.mark.parametrize("anchor", ["base_rate", "half"])
-def test_calibration_mends_overconfidence(small, data, temperature, anchor):
-    predictor = calibrated(small, data, temperature=temperature, anchor=anchor)
-    assert predictor.temperature.temperature.shape == {"shared": (), "per_label": (2,)}[temperature]
+def test_calibration_mends_overconfidence(small, data, method, shape, anchor):
+    predictor = calibrated(small, data, method=method, anchor=anchor)
+    assert predictor.calibrator.temperature.shape == shape
     want = np.log(RATE / (1 - RATE)) if anchor == "base_rate" else np.zeros(2)
-    np.testing.assert_allclose(predictor.temperature.anchor, want, atol=1e-5)
+    np.testing.assert_allclose(predictor.calibrator.anchor, want, atol=1e-5)
     before = metrics.nll(predictor.predict(data, calibrated=False).probs, data.labels)
     after = metrics.nll(predictor.predict(data).probs, data.labels)
     assert after < before
@@ -405,22 +432,22 @@ def test_calibration_takes_one_pass_and_fits_what_predict_gives(small, data, mon
 
 def test_per_label_is_no_worse_than_shared_on_its_own_data(small, data):
     shared, each = (
-        metrics.nll(calibrated(small, data, temperature=t).predict(data).probs, data.labels)
-        for t in ("shared", "per_label")
+        metrics.nll(calibrated(small, data, method=m).predict(data).probs, data.labels)
+        for m in ("temperature", "temperature_per_label")
     )
     assert each <= shared + 1e-6
 
 
 def test_calibration_none_changes_nothing(small, data):
-    none = calibrated(small, data, temperature="none")
+    none = calibrated(small, data, method="none")
     assert_identical(none.predict(data), none.predict(data, calibrated=False))
     assert np.abs(none.predict(data).probs - small.predict(data).probs).max() > 0.01
 
 
 def test_shrinkage_pulls_the_temperature_to_one(small, data):
     free, pulled = (
-        abs(np.log(calibrated(small, data, shrinkage=s).temperature.temperature))
-        for s in (0.0, 1e6)
+        abs(np.log(calibrated(small, data, shrinkage=s).calibrator.temperature))
+        for s in (None, 1e6)
     )
     assert free > 0.05
     assert pulled < 1e-3
@@ -440,6 +467,154 @@ def test_thresholds_are_those_that_the_configuration_chose(small, data):
         return metrics.f1(d, data.labels, average="macro")
 
     assert macro(decisions) >= macro(shared.decide(shared.predict(data)))
+
+
+# ---- any calibrator -----------------------------------------------------------------------------
+
+
+@every
+def test_every_calibrator_acts_on_the_mean_and_on_each_member(fitted, data, method):
+    predictor = fitted(method)
+    prediction, raw = predictor.predict(data), predictor.predict(data, calibrated=False)
+    want = np.asarray(apply(predictor.calibrator, raw.logits))
+    np.testing.assert_allclose(prediction.logits, want, rtol=1e-5, atol=1e-5)
+    members = predictor.member_probs(data)
+    for k in range(3):
+        logits = predictor.member(k).predict(data, calibrated=False).logits
+        want = scipy.special.expit(apply(predictor.calibrator, logits))
+        np.testing.assert_allclose(members[k], want, atol=1e-5)
+    parts = uncertainty.decompose_variance(members)
+    np.testing.assert_allclose(prediction.aleatoric, parts.aleatoric, atol=1e-6)
+    np.testing.assert_allclose(prediction.epistemic, parts.epistemic, atol=1e-6)
+    changed = np.abs(prediction.probs - raw.probs).max()
+    assert changed > 0.01 if type(predictor.calibrator) is not Identity else changed == 0
+
+
+@every
+def test_thresholds_follow_every_calibrator(fitted, data, method):
+    predictor = fitted(method)
+    prediction = predictor.predict(data)
+    shared = fit_shared(prediction.probs, data.labels)
+    np.testing.assert_array_equal(predictor.shared_threshold, shared)
+    want = fit_per_label(prediction.probs, data.labels, fallback=float(shared))
+    np.testing.assert_array_equal(predictor.label_thresholds, want)
+    np.testing.assert_array_equal(predictor.decide(prediction), prediction.probs >= want)
+
+
+@every
+def test_without_any_modality_the_base_rate_remains_under_every_calibrator(fitted, data, method):
+    predictor, nothing = fitted(method), hide(data, "x", "y")
+    np.testing.assert_allclose(predictor.predict(nothing).probs, np.tile(RATE, (40, 1)), atol=1e-5)
+    members = predictor.member_probs(nothing)
+    np.testing.assert_allclose(members, np.broadcast_to(RATE, (3, 40, 2)), atol=1e-5)
+
+
+@every
+def test_every_method_fits_no_worse_on_its_own_data(fitted, data, method):
+    predictor = fitted(method)
+    before = metrics.nll(predictor.predict(data, calibrated=False).probs, data.labels)
+    after = metrics.nll(predictor.predict(data).probs, data.labels)
+    # Isotonic pays for its pseudo-samples.
+    assert after <= before + (0.01 if method == "isotonic" else 1e-6)
+
+
+@pytest.mark.parametrize("method", ["temperature_per_label", "platt", "vector", "beta", "matrix"])
+def test_shrinkage_pulls_every_parametric_method_to_changing_nothing(small, fitted, data, method):
+    raw = small.predict(data, calibrated=False).probs
+    pulled = calibrated(small, data, method=method, shrinkage=1e6).predict(data).probs
+    np.testing.assert_allclose(pulled, raw, atol=1e-3)
+    assert np.abs(fitted(method).predict(data).probs - raw).max() > 0.01
+
+
+def test_methods_fit_as_the_registry_by_default(fitted, data):
+    logits = fitted("none").predict(data, calibrated=False).logits
+    for method in ("platt", "vector", "beta", "isotonic", "matrix"):
+        assert_identical(fitted(method).calibrator, CALIBRATORS[method](logits, data.labels))
+
+
+def test_states_of_one_kind_share_a_compilation(fitted, data):
+    others = {
+        "isotonic": Isotonic(jnp.zeros((1, 2)), jnp.ones((1, 2))),  # fewer knots
+        "temperature_per_label": fitted("temperature").calibrator,
+        "platt": fitted("vector").calibrator,
+        "beta": jax.tree.map(lambda x: 1.5 * x, fitted("beta").calibrator),
+        "matrix": jax.tree.map(lambda x: 1.5 * x, fitted("matrix").calibrator),
+    }
+
+    def compiled(predictor):
+        predictor.predict(data)
+        predictor.member_probs(data)
+        return inference._combine._cache_size(), inference._probs._cache_size()
+
+    for method, other in others.items():
+        before = compiled(fitted(method))
+        assert compiled(dataclasses.replace(fitted(method), calibrator=other)) == before
+    flat = dataclasses.replace(fitted("isotonic"), calibrator=others["isotonic"])
+    np.testing.assert_allclose(flat.predict(data).logits, 1)
+
+
+def test_choose_keeps_the_scores_of_all_candidates(small, fitted, data):
+    predictor = fitted("choose")
+    scores = predictor.choice.scores
+    assert [s.name for s in scores] == list(CALIBRATORS)
+    assert predictor.choice.state is predictor.calibrator
+    assert_identical(predictor.calibrator, fitted(predictor.choice.name).calibrator)
+    assert fitted("platt").choice is None
+    assert calibrated(predictor, data, method="none").choice is None  # not a stale one
+    logits = small.predict(data, calibrated=False).logits
+    want = choose(logits, data.labels, ["none", "vector"]).scores
+    got = {s.name: s.nll for s in scores}
+    assert [got[s.name] for s in want] == pytest.approx([s.nll for s in want], abs=1e-6)
+    # Temperatures take part with the anchor of the configuration, not at one half.
+    half = calibrated(small, data, method="choose", anchor="half").choice.scores
+    differ = {s.name for s, h in zip(scores, half, strict=True) if abs(s.nll - h.nll) > 1e-4}
+    assert differ == {"temperature", "temperature_per_label"}
+
+
+def test_choose_keeps_groups_together(fitted, data):
+    groups = np.arange(40) // 5
+    predictor = lddu.calibrate(fitted("choose"), data, groups)
+    logits = predictor.predict(data, calibrated=False).logits
+    want = choose(logits, data.labels, ["none", "isotonic"], groups=groups).scores
+    got = {s.name: (s.nll, s.standard_error) for s in predictor.choice.scores}
+    for s in want:
+        assert got[s.name] == pytest.approx((s.nll, s.standard_error), abs=1e-6)
+    ungrouped = {s.name: s.nll for s in fitted("choose").choice.scores}
+    assert abs(got["isotonic"][0] - ungrouped["isotonic"]) > 1e-4
+    with pytest.raises(ValueError, match=r"groups has shape \(7,\), .* row of valid, \(40,\)"):
+        lddu.calibrate(fitted("choose"), data, np.arange(7))
+    with pytest.raises(ValueError, match=r"folds=5 .* groups .* 2"):
+        lddu.calibrate(fitted("choose"), data, np.arange(40) // 20)
+
+
+def test_rows_without_any_input_do_not_count(small, data):
+    present = {name: p & (np.arange(40) >= 15) for name, p in data.present.items()}
+    valid = data.replace(present=present)
+    logits = small.predict(valid, calibrated=False).logits
+    got = calibrated(small, valid, method="isotonic").calibrator
+    assert_identical(got, fit_isotonic(logits[15:], data.labels[15:]))
+    everyone = fit_isotonic(logits, data.labels)
+    assert np.abs(apply(got, logits) - apply(everyone, logits)).max() > 0.01
+    nothing = hide(data, "x", "y")
+    for method in ("platt", "isotonic", "choose"):
+        with pytest.raises(ValueError, match=f"no row .* any input, .*method='{method}'"):
+            calibrated(small, nothing, method=method)
+    for method in ("none", "temperature"):
+        probs = calibrated(small, nothing, method=method).predict(nothing).probs
+        np.testing.assert_allclose(probs, np.tile(RATE, (40, 1)), atol=1e-5)
+
+
+def test_calibrate_refuses_labels_that_are_soft_or_absent(small, data):
+    with pytest.raises(ValueError, match=r"valid\.labels are soft"):
+        lddu.calibrate(small, data.replace(labels=0.5 * data.labels))
+    with pytest.raises(ValueError, match="no labels"):
+        lddu.calibrate(small, data.replace(labels=None))
+
+
+def test_a_calibrator_of_other_labels_is_an_error(small, data):
+    wrong = dataclasses.replace(small, calibrator=Platt(jnp.ones(3), jnp.zeros(3)))
+    with pytest.raises(ValueError, match="fitted on 3 labels"):
+        wrong.predict(data)
 
 
 # ---- save and load ------------------------------------------------------------------------------
@@ -469,11 +644,21 @@ def test_a_loaded_predictor_predicts_the_same_bits(small, saved, data):
     assert sorted(p.name for p in saved.parent.iterdir()) == ["predictor"]
 
 
-def test_per_label_calibration_survives_saving(small, data, tmp_path):
-    each = calibrated(small, data, temperature="per_label", thresholds="per_label")
-    loaded = Predictor.load(each.save(tmp_path / "p"))
-    assert_identical(loaded.predict(data), each.predict(data))
-    np.testing.assert_array_equal(loaded.thresholds, each.thresholds)
+@every
+def test_every_calibrator_survives_saving(fitted, data, tmp_path, method):
+    predictor = fitted(method)
+    loaded = Predictor.load(predictor.save(tmp_path / "p"))
+    assert type(loaded.calibrator) is type(predictor.calibrator)
+    assert_identical(loaded.calibrator, predictor.calibrator)
+    assert_identical(loaded.predict(data), predictor.predict(data))
+    np.testing.assert_array_equal(loaded.thresholds, predictor.thresholds)
+    assert loaded.config == predictor.config
+    if method == "choose":
+        assert loaded.choice.name == predictor.choice.name
+        assert loaded.choice.scores == predictor.choice.scores
+        assert loaded.choice.state is loaded.calibrator
+    else:
+        assert loaded.choice is predictor.choice is None
 
 
 def test_save_replaces_an_older_predictor(small, copied, data):
@@ -495,11 +680,11 @@ def test_save_refuses_what_is_not_a_predictor(small, tmp_path):
 
 
 def test_a_failed_save_leaves_the_old_predictor(small, copied, data, monkeypatch):
-    def fail(self):
+    def fail(fields):
         raise OSError("disk full")
 
     with monkeypatch.context() as patch:
-        patch.setattr(Predictor, "_to_json", fail)
+        patch.setattr(saving, "_to_json", fail)
         with pytest.raises(OSError, match="disk full"):
             small.member(0).save(copied)
     assert_identical(Predictor.load(copied).predict(data), small.predict(data))
@@ -512,7 +697,7 @@ def test_load_of_nothing(tmp_path):
             Predictor.load(path)
 
 
-@pytest.mark.parametrize("text", ['{"format": 1, "mem', "", "[]"])
+@pytest.mark.parametrize("text", ['{"format": 2, "mem', "", "[]"])
 def test_load_of_damaged_json(copied, text):
     (copied / "predictor.json").write_text(text)
     with pytest.raises(ValueError, match=r"predictor\.json is damaged"):
@@ -522,8 +707,53 @@ def test_load_of_damaged_json(copied, text):
 def test_load_of_another_format(copied):
     text = json.loads((copied / "predictor.json").read_text())
     (copied / "predictor.json").write_text(json.dumps({**text, "format": 99}))
-    with pytest.raises(ValueError, match="format 99, expected 1"):
+    with pytest.raises(ValueError, match="format 99, expected 1 or 2"):
         Predictor.load(copied)
+
+
+@pytest.mark.parametrize(
+    ("calibrator", "message"),
+    [
+        ({"type": "Magic", "state": {}}, "unknown type 'Magic'; known are Identity, Temperature"),
+        ({"type": "Platt", "state": {"slope": [1, 1]}}, r"holds \['slope'\]; a Platt has \['bias'"),
+        ({"type": "Platt", "state": {"slope": [1], "bias": [0]}}, r"shape \(1,\), but .* 2 labels"),
+        (
+            {"type": "Platt", "state": {"slope": [1, 1], "bias": [0, np.nan]}},
+            "bias that is not fin",
+        ),
+        ({"type": "Isotonic", "state": {"knots": [0, 1], "values": [0, 1]}}, "the calibrator "),
+        ({"type": "Platt", "state": {"slope": ["a", "b"], "bias": [0, 0]}}, "the calibrator "),
+        ({"type": "Platt"}, "lacks 'state'"),
+        ({"type": ["Platt"], "state": {}}, "the calibrator "),
+        (None, "the calibrator "),
+    ],
+)
+def test_load_of_a_calibrator_that_does_not_fit(copied, calibrator, message):
+    text = json.loads((copied / "predictor.json").read_text())
+    text["calibrator"] = calibrator
+    (copied / "predictor.json").write_text(json.dumps(text))
+    with pytest.raises(ValueError, match=message):
+        Predictor.load(copied)
+
+
+def test_load_of_the_first_format(small, copied, data):
+    """It held a temperature and its anchor side by side, and said so in the configuration."""
+    text = json.loads((copied / "predictor.json").read_text())
+    state = text.pop("calibrator")["state"]
+    del text["choice"]
+    (copied / "predictor.json").write_text(json.dumps({**text, **state, "format": 1}))
+    settings = json.loads((copied / "config.json").read_text())
+    old = {"temperature": "shared", "anchor": "base_rate", "shrinkage": 0.0, "thresholds": "shared"}
+    (copied / "config.json").write_text(json.dumps({**settings, "calibration": old}))
+    loaded = Predictor.load(copied)
+    assert loaded.config == small.config
+    assert_identical(loaded.predict(data), small.predict(data))
+
+
+def test_save_of_what_is_no_calibrator(small, tmp_path):
+    with pytest.raises(ValueError, match="calibrator is a dict, must be one of Identity"):
+        dataclasses.replace(small, calibrator={}).save(tmp_path / "p")
+    assert not list(tmp_path.iterdir())
 
 
 def test_load_of_a_configuration_that_does_not_fit(copied):

@@ -9,6 +9,7 @@ from lddu.config.editing import parse, replace
 from lddu.config.presets import PRESETS, default, paper, small, tiny
 from lddu.config.schema import (
     CalibrationConfig,
+    CalibrationMethod,
     Config,
     EncoderConfig,
     Fusion,
@@ -24,6 +25,7 @@ from lddu.config.schema import (
 __all__ = [
     "PRESETS",
     "CalibrationConfig",
+    "CalibrationMethod",
     "Config",
     "EncoderConfig",
     "Fusion",

@@ -56,7 +56,7 @@ def paper(modalities: Modalities, labels: Sequence[str]) -> Config:
             bank_start="random",
         ),
         TrainConfig(optimizer="bert_adam", learning_rate=2e-4, patience=0),
-        CalibrationConfig(temperature="none"),
+        CalibrationConfig(method="none"),
     )
 
 

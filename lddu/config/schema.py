@@ -2,13 +2,25 @@
 
 import dataclasses
 import json
+import math
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 Similarity = Literal["cosine", "bhattacharyya"]
 Fusion = Literal["precision", "equal", "gate", "concatenation"]
 Monitor = Literal["nll", "micro_f1"]
 Optimizer = Literal["adamw", "bert_adam"]
+CalibrationMethod = Literal[
+    "none",
+    "temperature",
+    "platt",
+    "temperature_per_label",
+    "vector",
+    "beta",
+    "isotonic",
+    "matrix",
+    "choose",
+]
 
 
 def _require(ok: bool, message: str) -> None:
@@ -266,28 +278,45 @@ class CalibrationConfig:
     """What is fitted on the validation split after training.
 
     Attributes:
-      temperature: "none", "shared" (one for all labels) or "per_label".
+      method: A name from `lddu.calibration.CALIBRATORS`, "temperature" (one for all labels) by
+        default; or "choose", which takes the one with the best cross-validated likelihood, the
+        simplest within the noise (`lddu.calibration.choose`). Its candidates are all of them, each
+        with the `anchor` and `shrinkage` that it would have on its own.
       anchor: What a high temperature pulls towards: "base_rate" of the training labels, which
-        keeps rare labels rare, or "half", the classical method.
-      shrinkage: Strength of the pull of the temperature towards 1, in effective observations (see
-        `lddu.calibration.fit_temperature`). For small or unrepresentative validation splits.
-      thresholds: Which decision thresholds `Predictor.decide` uses: "shared" or "per_label".
+        keeps rare labels rare, or "half", the classical method. For temperatures only.
+      shrinkage: Strength of the pull towards changing nothing, in roughly effective observations
+        (see the fit function of each method), for small or unrepresentative validation splits. None
+        gives each method its own: 0 for temperatures, 1 for "platt", "vector", "beta" and "matrix",
+        which need more than 0. What "matrix" takes from other labels is pulled ten times as hard.
+        "isotonic" has nothing to shrink to, and ignores it.
+      thresholds: Which decision thresholds `Predictor.decide` uses, after any method: "shared" or
+        "per_label".
     """
 
-    temperature: Literal["none", "shared", "per_label"] = "shared"
+    method: CalibrationMethod = "temperature"
     anchor: Literal["base_rate", "half"] = "base_rate"
-    shrinkage: float = 0.0
+    shrinkage: float | None = None
     thresholds: Literal["shared", "per_label"] = "shared"
 
     def __post_init__(self):
         for name, choices in (
-            ("temperature", ("none", "shared", "per_label")),
+            ("method", get_args(CalibrationMethod)),
             ("anchor", ("base_rate", "half")),
             ("thresholds", ("shared", "per_label")),
         ):
             value = getattr(self, name)
             _require(value in choices, f"calibration: {name}={value!r}; choose from {choices}")
-        _require(self.shrinkage >= 0, f"calibration: shrinkage={self.shrinkage} is negative")
+        if self.shrinkage is not None:
+            _require(
+                0 <= self.shrinkage < math.inf,
+                f"calibration: shrinkage={self.shrinkage} is negative or not finite",
+            )
+            _require(
+                self.shrinkage > 0
+                or self.method in ("none", "temperature", "temperature_per_label", "isotonic"),
+                f"calibration: shrinkage={self.shrinkage} must be > 0 for method={self.method!r}: "
+                "without it, separable data have no finite optimum; None takes its default",
+            )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -321,7 +350,7 @@ class Config:
 
     @classmethod
     def from_json(cls, text: str) -> "Config":
-        """Reads `to_json`'s text.
+        """Reads `to_json`'s text, also of versions that knew no calibrator but temperatures.
 
         Raises:
           ValueError: If a key is unknown or missing, naming it.
@@ -338,15 +367,29 @@ def _build(cls: type, values: Mapping[str, Any]) -> Any:
         "model": ModelConfig,
         "loss": LossConfig,
         "train": TrainConfig,
-        "calibration": CalibrationConfig,
         "encoder": EncoderConfig,
     }
     built = {}
     for name, value in values.items():
-        if name in nested:
+        if name == "calibration":
+            built[name] = _build(CalibrationConfig, _with_method(value))
+        elif name in nested:
             built[name] = _build(nested[name], value)
         elif name == "modalities":
             built[name] = tuple(ModalityConfig(**m) for m in value)
         else:
             built[name] = tuple(value) if isinstance(value, list) else value
     return cls(**built)
+
+
+def _with_method(calibration: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Names the method where an older version wrote a kind of temperature."""
+    if "temperature" not in calibration or "method" in calibration:
+        return calibration
+    calibration = dict(calibration)
+    kind = calibration.pop("temperature")
+    methods = {"none": "none", "shared": "temperature", "per_label": "temperature_per_label"}
+    _require(kind in methods, f"calibration: temperature={kind!r}; choose from {tuple(methods)}")
+    # 0 was its default, and is what None is for temperatures.
+    shrinkage = calibration.get("shrinkage") or None
+    return {"method": methods[kind], **calibration, "shrinkage": shrinkage}
