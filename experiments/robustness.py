@@ -37,7 +37,9 @@ class Args:
 
     Attributes:
       data: "synthetic" or "studyforrest" (windows.npz in LDDU_DATA).
+      fusions: Which to compare.
       samples: Synthetic training samples.
+      test_samples: Synthetic test samples.
       epochs: Passes over the training data.
       seeds: Models per fusion.
       set: Changes to the configuration of all, as in `--set train.modality_dropout=0.1`.
@@ -45,7 +47,9 @@ class Args:
     """
 
     data: Literal["synthetic", "studyforrest"] = "synthetic"
+    fusions: tuple[str, ...] = FUSIONS
     samples: int = 10_000
+    test_samples: int = 2_000
     epochs: int = 6
     seeds: int = 3
     set: tuple[str, ...] = ()
@@ -72,7 +76,7 @@ def main(args: Args) -> None:
 
     # ---- train, damage, score -------------------------------------------------------------------
     scores: dict[str, list[dict]] = {}
-    for fusion in FUSIONS:
+    for fusion in args.fusions:
         for seed in range(args.seeds):
             unimodal = base.loss.unimodal if fusion in ("precision", "equal") else 0.0
             cfg = config.replace(
@@ -98,7 +102,7 @@ def main(args: Args) -> None:
 def load(args: Args) -> tuple[lddu.Batch, lddu.Batch, lddu.Batch, tuple[str, ...]]:
     """Training, validation and test rows, and the label names."""
     if args.data == "synthetic":
-        sizes = (args.samples, 2_000, 2_000)
+        sizes = (args.samples, 2_000, args.test_samples)
         drawn = [synthetic.generate(n, seed=k) for k, n in enumerate(sizes, 1)]
         return *(d.batch for d in drawn), drawn[0].config.labels
     file = Path(os.environ.get("LDDU_DATA", ".")) / "studyforrest" / "windows.npz"

@@ -131,10 +131,6 @@ def _fit_calibrator(
     fits = _fits(config, rate)
     if config.method == "none":
         return Identity(), None
-    if config.method.startswith("temperature"):
-        # On all rows, as ever. The others stand at the base rate, and so at the usual anchor, where
-        # no temperature moves them.
-        return fits[config.method](logits, labels), None
     if not seen.any():
         raise ValueError(
             f"no row of valid has any input, so that method={config.method!r} has nothing to be "

@@ -28,12 +28,22 @@ SHORTER = {
     "experiments/demo.py": "--samples 200 --epochs 1",
     "experiments/ablations.py": "--data synthetic --seeds 1 --epochs 1 --samples 100 --rows 2",
     "experiments/studyforrest.py": "--folds 4 --seeds 1 --set train.epochs=1 model.statistics=8",
+    "experiments/truth.py": "--samples 200 --epochs 1 --seeds 1",
+    "experiments/ensembles.py": "--samples 200 --epochs 1 --members 2 --dropout-samples 2",
+    "experiments/robustness.py": (
+        "--fusions precision --samples 100 --test-samples 50 --epochs 1 --seeds 1 "
+        "--set model.encoder.layers=0 model.statistics=4"
+    ),
     "experiments/mosei.py": "--preset tiny --seeds 1 --set train.epochs=1",
     "experiments/m3ed.py": "--preset tiny --seeds 1 --set train.epochs=1",
 }
 GENERATORS = [c for c in COMMANDS if "experiments/generate_" in c]
-# These write no results.json.
-PLAIN = [c for c in COMMANDS if "experiments/loading.py" in c]
+# These have tests of their own.
+LOADING = [c for c in COMMANDS if "experiments/loading.py" in c]
+OBSERVERS = [c for c in COMMANDS if "experiments/observers.py" in c]
+APART = GENERATORS + LOADING + OBSERVERS
+# Scripts that train, calibrate and report one model beside baselines.
+REPORTING = ("demo", "mosei", "m3ed", "studyforrest")
 
 
 @pytest.fixture(scope="session")
@@ -103,7 +113,7 @@ def test_comparison_runs(command, folder):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("command", PLAIN)
+@pytest.mark.parametrize("command", LOADING)
 def test_loading_is_measured(command, folder):
     done = run([*shlex.split(command), "--preset", "tiny", "--samples", "64"], folder)
     assert done.returncode == 0, done.stderr[-2000:]
@@ -111,11 +121,29 @@ def test_loading_is_measured(command, folder):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("command", OBSERVERS)
+def test_observers_are_asked(command, folder, data_folder, tmp_path):
+    script = "experiments/studyforrest.py"
+    short = f"--folds 4 --seeds 2 --set train.epochs=1 model.statistics=8 --out {tmp_path / 'run'}"
+    done = run(["python", script, *shlex.split(short)], folder)
+    assert done.returncode == 0, done.stderr[-2000:]
+    options = ["--run", str(tmp_path / "run"), "--resamples", "20", "--out", str(tmp_path / "out")]
+    done = run([*shlex.split(command), *options], folder)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert re.search(r"risk of the decision +\| +0\.\d+", done.stdout)
+    assert (tmp_path / "out" / "observers.png").stat().st_size > 10_000
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "command",
     [
         "python experiments/demo.py",
-        *(c for c in COMMANDS if c.startswith("python") and c not in GENERATORS + PLAIN),
+        *(
+            c
+            for c in COMMANDS
+            if c.startswith("python") and c not in GENERATORS + LOADING + OBSERVERS
+        ),
     ],
 )
 def test_command_runs(command, folder, tmp_path):
@@ -130,9 +158,10 @@ def test_command_runs(command, folder, tmp_path):
     found = list((tmp_path / "run").rglob("results.json"))
     assert len(found) == 1
     stored = results.read_results(found[0])
-    assert all(math.isfinite(scores["nll"]["mean"]) for scores in stored["models"].values())
+    first = [next(iter(scores.values()), {"mean": 0.0}) for scores in stored["models"].values()]
+    assert all(math.isfinite(stat["mean"]) for stat in first)
     if "official" in words:
         assert all("TEST" in name for name in stored["models"])
-    elif "ablations" not in script:
+    elif Path(script).stem in REPORTING:
         assert {"lddu", "lddu_calibrated", "logistic", "prior"} <= set(stored["models"])
         assert (tmp_path / "run" / "report.html").stat().st_size > 10_000
