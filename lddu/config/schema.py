@@ -222,6 +222,7 @@ class TrainConfig:
       weight_decay: Decoupled, on matrices only (not on biases, norms, positions).
       clip_norm: Global gradient norm limit.
       modality_dropout: Probability of hiding each present modality of a sample in a step.
+      step_dropout: In a step each sequence loses a share of its steps, drawn from 0 to this.
       feature_noise: Standard deviation of Gaussian noise added to normalised features in a step.
       patience: Epochs without a better validation score before stopping; 0 never stops early.
       monitor: Validation score that chooses the epoch: "nll" or "micro_f1".
@@ -243,6 +244,7 @@ class TrainConfig:
     weight_decay: float = 0.01
     clip_norm: float = 1.0
     modality_dropout: float = 0.0
+    step_dropout: float = 0.0
     feature_noise: float = 0.0
     patience: int = 5
     monitor: Monitor = "nll"
@@ -255,7 +257,7 @@ class TrainConfig:
         for name in ("batch_size", "epochs", "members"):
             value = getattr(self, name)
             _require(value >= 1, f"train: {name}={value} is not at least 1")
-        for name in ("warmup", "modality_dropout", "average"):
+        for name in ("warmup", "modality_dropout", "step_dropout", "average"):
             value = getattr(self, name)
             _require(0 <= value < 1, f"train: {name}={value} is not in [0, 1)")
         _require(

@@ -74,9 +74,9 @@ def build_step(
 
 
 def augment(noise_key: jax.Array, hide_key: jax.Array, batch: Batch, config: Config) -> Batch:
-    """Feature noise and modality dropout, as `config.train` says.
+    """Feature noise, step dropout and modality dropout, as `config.train` says.
 
-    A sample keeps at least one of the modalities it had.
+    A sequence keeps at least one of its steps, a sample at least one of its modalities.
     """
     names = config.model.modality_names
     std, rate = config.train.feature_noise, config.train.modality_dropout
@@ -87,6 +87,13 @@ def augment(noise_key: jax.Array, hide_key: jax.Array, batch: Batch, config: Con
             noise = std * jax.random.normal(key, values.shape, values.dtype)
             modalities[name] = modalities[name].replace(values=values + noise)
         batch = batch.replace(modalities=modalities)
+    if config.train.step_dropout:
+        modalities = dict(batch.modalities)
+        keys = jax.random.split(jax.random.fold_in(hide_key, 1), len(names))
+        for name, key in zip(names, keys, strict=True):
+            mask = _without_steps(key, modalities[name].mask, config.train.step_dropout)
+            modalities[name] = modalities[name].replace(mask=mask)
+        batch = batch.replace(modalities=modalities)
     if rate:
         had = batch.observed(names)
         draw = jax.random.uniform(hide_key, had.shape)
@@ -95,6 +102,16 @@ def augment(noise_key: jax.Array, hide_key: jax.Array, batch: Batch, config: Con
         kept = had & ((draw >= rate) | spared)
         batch = batch.replace(present={name: kept[:, m] for m, name in enumerate(names)})
     return batch
+
+
+def _without_steps(key: jax.Array, mask: jax.Array, most: float) -> jax.Array:
+    """(B, T) mask less a share of each row's steps, drawn from 0 to `most`."""
+    share_key, draw_key = jax.random.split(key)
+    share = most * jax.random.uniform(share_key, (len(mask), 1))
+    draw = jax.random.uniform(draw_key, mask.shape)
+    # The step with the largest draw stays, whatever the share.
+    last = jnp.argmax(jnp.where(mask, draw, -1.0), axis=1)
+    return mask & ((draw >= share) | jax.nn.one_hot(last, mask.shape[1], dtype=bool))
 
 
 def _rows(data: Batch, rows: jax.Array, normalizer: Normalizer | None) -> Batch:

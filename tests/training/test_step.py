@@ -190,6 +190,31 @@ def test_feature_noise_has_its_deviation_and_differs_by_modality(wide):
     jax.tree.map(np.testing.assert_array_equal, noisy.present, wide.present)
 
 
+def test_step_dropout_hides_shares_from_none_to_the_rate_and_spares_a_step():
+    law = SyntheticConfig(
+        labels=("a",), features=(("x", 2), ("y", 2)), length=(("x", 40), ("y", 3)), missing=0.3
+    )
+    batch = jax.tree.map(jnp.asarray, generate(2_000, config=law).batch)
+    cfg = config.replace(
+        config.tiny({"x": (2, 40), "y": (2, 3)}, ["a"]), {"train.step_dropout": 0.8}
+    )
+    noise, hide = jax.random.split(jax.random.key(0))
+    dropped = augment(noise, hide, batch, cfg)
+    for name in ("x", "y"):
+        had, kept = (np.asarray(b.modalities[name].mask) for b in (batch, dropped))
+        assert not (kept & ~had).any()
+        np.testing.assert_array_equal(kept.any(1), had.any(1))
+        np.testing.assert_array_equal(
+            dropped.modalities[name].values, batch.modalities[name].values
+        )
+    had, kept = (np.asarray(b.modalities["x"].mask).sum(1) for b in (batch, dropped))
+    share = 1 - kept[had >= 30] / had[had >= 30]
+    # Uniform from 0 to 0.8, blurred by drawing step by step.
+    np.testing.assert_allclose([share.mean(), share.std()], [0.4, 0.8 / np.sqrt(12)], atol=0.03)
+    assert share.max() < 0.98
+    jax.tree.map(np.testing.assert_array_equal, dropped.present, batch.present)
+
+
 # ---- evaluation ---------------------------------------------------------------------------------
 
 
