@@ -151,7 +151,9 @@ def combine(
     done = []
     for members, seen in parts:
         state = _one_shape(calibrator, members.logits.shape[-1])
-        done.append(members.rest.replace(**jax.device_get(_combine(members.logits, state, seen))))
+        done.append(
+            members.rest.replace(**jax.device_get(combine_members(members.logits, state, seen)))
+        )
     return _join(done, size)
 
 
@@ -167,7 +169,10 @@ def member_probs(
 
 
 @jax.jit
-def _combine(logits: jax.Array, calibrator: Calibrator, seen: jax.Array) -> dict[str, jax.Array]:
+def combine_members(
+    logits: jax.Array, calibrator: Calibrator, seen: jax.Array
+) -> dict[str, jax.Array]:
+    """The fields of a `Prediction` that need calibration, from (K, B, C) logits; see `combine`."""
     # Log-odds of the mean, from log-probabilities, so that certain members do not overflow.
     log_p = jax.nn.logsumexp(jax.nn.log_sigmoid(logits), axis=0)
     log_q = jax.nn.logsumexp(jax.nn.log_sigmoid(-logits), axis=0)

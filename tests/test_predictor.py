@@ -544,7 +544,7 @@ def test_states_of_one_kind_share_a_compilation(fitted, data):
     def compiled(predictor):
         predictor.predict(data)
         predictor.member_probs(data)
-        return inference._combine._cache_size(), inference._probs._cache_size()
+        return inference.combine_members._cache_size(), inference._probs._cache_size()
 
     for method, other in others.items():
         before = compiled(fitted(method))
