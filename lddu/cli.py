@@ -1,12 +1,15 @@
 """The command `lddu`.
 
 lddu compare RUN RUN ...     runs side by side, with paired bootstrap intervals
+lddu export RUN OUT          a run's model as one file that runs without this library
 """
 
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from lddu import comparison
+from lddu.predictor import Predictor
 
 try:
     import tyro
@@ -32,13 +35,33 @@ def compare(
     print(comparison.format_comparison(contestants, level, markdown))
 
 
+def export(
+    folder: tyro.conf.Positional[Path],
+    out: tyro.conf.Positional[Path],
+    platforms: tuple[str, ...] = ("cpu", "cuda", "tpu"),
+) -> None:
+    """Writes a trained model, calibrated and with thresholds, as one file (StableHLO).
+
+    Args:
+      folder: A run folder, or one that `Predictor.save` wrote.
+      out: A new file; read it with lddu.export.load, or as the README.txt in it says.
+      platforms: What it is to run on, out of cpu, cuda, rocm and tpu.
+    """
+    from lddu import export as exporting  # here: `lddu compare` stays fast
+
+    inner = folder / "predictor"
+    predictor = Predictor.load(inner if (inner / "predictor.json").exists() else folder)
+    path = exporting.export(predictor, out, platforms)
+    print(f"{path}: {path.stat().st_size / 1e6:.1f} MB for {', '.join(platforms)}")
+
+
 def main(args: Sequence[str] | None = None) -> None:
     """The entry point; errors about the input end with a message instead of a traceback."""
     try:
         tyro.extras.subcommand_cli_from_dict(
-            {"compare": compare}, prog="lddu", description=__doc__, args=args
+            {"compare": compare, "export": export}, prog="lddu", description=__doc__, args=args
         )
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, ImportError) as error:
         sys.exit(f"lddu: {error}")
 
 

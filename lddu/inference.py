@@ -6,6 +6,7 @@ and again without another pass.
 
 import dataclasses
 import functools
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -16,10 +17,13 @@ import numpy as np
 from lddu import uncertainty
 from lddu.calibration import Calibrator, Isotonic, Temperature, apply
 from lddu.config import ModelConfig
-from lddu.data.batching import batches, check_batch, take
+from lddu.data.batching import check_batch
 from lddu.data.normalize import Normalizer, normalize
 from lddu.model import LDDU
+from lddu.streaming import Chunk, chunks, overlapped, realign
 from lddu.structs import Batch, Prediction
+
+FIELDS = tuple(field.name for field in dataclasses.fields(Prediction))
 
 _KNOTS = 256  # of isotonic maps; a label of 4,000 samples seldom has a hundred
 
@@ -102,35 +106,91 @@ def select(batch: Batch, config: ModelConfig) -> Batch:
     )
 
 
-def input_parts(
-    batch: Batch, config: ModelConfig, batch_size: int
-) -> Iterator[tuple[Batch, np.ndarray]]:
-    """Inputs in batches of one size, the last filled up; and which rows have any input.
+def prepare(batch: Batch, config: ModelConfig) -> Batch:
+    """The inputs of a batch that the model knows, as NumPy arrays.
 
     Raises:
       ValueError: If the batch does not fit the model; says how.
     """
     check_batch(batch, config)
-    batch = select(batch, config).replace(labels=None, weight=None)
-    batch = jax.tree.map(np.asarray, batch)
-    seen = batch.observed(config.modality_names).any(-1)
-    rows, _ = batches(np.arange(batch.size), batch_size)
-    return ((take(batch, r), seen[r]) for r in rows)
+    return jax.tree.map(np.asarray, select(batch, config).replace(labels=None, weight=None))
+
+
+def input_chunks(batch: Batch, config: ModelConfig, batch_size: int) -> Iterator[Chunk]:
+    """Inputs in chunks of one size, the last filled up.
+
+    Raises:
+      ValueError: If the batch does not fit the model, or `batch_size` is not positive; says how.
+    """
+    _check_batch_size(batch_size)
+    return chunks([prepare(batch, config)], config.modality_names, batch_size)
 
 
 def member_parts(
     config: ModelConfig, params: Any, normalizer: Normalizer, batch: Batch, batch_size: int = 256
 ) -> Iterator[tuple[Members, np.ndarray]]:
-    """`Members` batch by batch, and which rows have any input.
+    """`Members` chunk by chunk, and which rows have any input.
 
     Raises:
       ValueError: If the batch does not fit the model; says how.
     """
-    run = forward(config)
-    return (
-        (jax.device_get(run(params, normalizer, part)), seen)
-        for part, seen in input_parts(batch, config, batch_size)
-    )
+    run, inputs = forward(config), input_chunks(batch, config, batch_size)
+    parts = overlapped(lambda chunk: run(params, normalizer, chunk.batch), inputs)
+    return ((members, chunk.seen) for members, chunk in parts)
+
+
+def member_logits(
+    config: ModelConfig, params: Any, normalizer: Normalizer, batch: Batch, batch_size: int = 256
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """As `member_parts`, but no more than the (K, B, C) logits leave the device."""
+    run, inputs = forward(config), input_chunks(batch, config, batch_size)
+    parts = overlapped(lambda chunk: run(params, normalizer, chunk.batch).logits, inputs)
+    return ((logits, chunk.seen) for logits, chunk in parts)
+
+
+def predictions(
+    config: ModelConfig,
+    params: Any,
+    normalizer: Normalizer,
+    calibrator: Calibrator,
+    batches: Iterable[Batch],
+    batch_size: int,
+    fields: Sequence[str] | None,
+) -> Iterator[Prediction]:
+    """Calibrated predictions of the ensemble, one per batch; see `Predictor.predict_batches`.
+
+    Args:
+      config: The model.
+      params: Of K members.
+      normalizer: Of the inputs.
+      calibrator: As in `combine`.
+      batches: From `prepare`.
+      batch_size: Rows per device call.
+      fields: What leaves the device, of `Prediction`; None for all.
+
+    Raises:
+      ValueError: If `fields` or `batch_size` are not what they must be.
+    """
+    _check_batch_size(batch_size)
+    if isinstance(fields, str) or not set(fields or FIELDS) <= set(FIELDS):
+        raise ValueError(f"fields={fields!r}: give a tuple of {', '.join(FIELDS)}")
+    left_out = {name: None for name in FIELDS if fields is not None and name not in fields}
+    run, state = forward(config), _one_shape(calibrator, len(config.labels))
+
+    def predict(chunk: Chunk) -> Prediction:
+        members = run(params, normalizer, chunk.batch)
+        combined = combine_members(members.logits, state, chunk.seen)
+        return members.rest.replace(**combined).replace(**left_out)
+
+    sizes: deque[int] = deque()
+
+    def counted() -> Iterator[Batch]:
+        for batch in batches:
+            sizes.append(batch.size)
+            yield batch
+
+    parts = overlapped(predict, chunks(counted(), config.modality_names, batch_size))
+    return realign(((part, chunk.rows) for part, chunk in parts), sizes)
 
 
 def combine(
@@ -151,7 +211,8 @@ def combine(
     done = []
     for members, seen in parts:
         state = _one_shape(calibrator, members.logits.shape[-1])
-        done.append(members.rest.replace(**jax.device_get(_combine(members.logits, state, seen))))
+        combined = combine_members(members.logits, state, seen)
+        done.append(members.rest.replace(**jax.device_get(combined)))
     return _join(done, size)
 
 
@@ -167,7 +228,10 @@ def member_probs(
 
 
 @jax.jit
-def _combine(logits: jax.Array, calibrator: Calibrator, seen: jax.Array) -> dict[str, jax.Array]:
+def combine_members(
+    logits: jax.Array, calibrator: Calibrator, seen: jax.Array
+) -> dict[str, jax.Array]:
+    """The fields of a `Prediction` that need calibration, from (K, B, C) logits; see `combine`."""
     # Log-odds of the mean, from log-probabilities, so that certain members do not overflow.
     log_p = jax.nn.logsumexp(jax.nn.log_sigmoid(logits), axis=0)
     log_q = jax.nn.logsumexp(jax.nn.log_sigmoid(-logits), axis=0)
@@ -188,6 +252,11 @@ def _probs(logits: jax.Array, calibrator: Calibrator, seen: jax.Array) -> jax.Ar
 
 def _calibrated(logits: jax.Array, calibrator: Calibrator, seen: jax.Array) -> jax.Array:
     return jnp.where(seen[:, None], apply(calibrator, logits), logits)
+
+
+def _check_batch_size(batch_size: int) -> None:
+    if batch_size < 1:
+        raise ValueError(f"batch_size={batch_size} is not at least 1")
 
 
 def _one_shape(calibrator: Calibrator, labels: int) -> Calibrator:

@@ -2,7 +2,7 @@
 
 import dataclasses
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +58,12 @@ class Predictor:
         return np.broadcast_to(self.shared_threshold, (len(self.labels),))
 
     def predict(
-        self, batch: Batch, *, batch_size: int = 256, calibrated: bool = True
+        self,
+        batch: Batch,
+        *,
+        batch_size: int = 256,
+        calibrated: bool = True,
+        fields: Sequence[str] | None = None,
     ) -> Prediction:
         """Predicts any number of samples, with one compilation per padded input length.
 
@@ -67,6 +72,8 @@ class Predictor:
             gets the training base rate.
           batch_size: Rows per device call; the last call is filled up.
           calibrated: Whether to apply the fitted calibrator.
+          fields: Names of the fields to return, such as ("probs",); the others are None. None
+            returns all: of a million samples that is mostly `latents`, 2 M C Z numbers each.
 
         Returns:
           A `Prediction` of NumPy arrays. With K members, `probs` is their mean (calibrated),
@@ -78,8 +85,64 @@ class Predictor:
         Raises:
           ValueError: If the batch does not fit the model; says how.
         """
-        parts = self._member_parts(batch, batch_size)
-        return inference.combine(parts, self._calibrator(calibrated), batch.size)
+        prepared = [inference.prepare(batch, self.config.model)]
+        (prediction,) = self._predictions(prepared, batch_size, calibrated, fields)
+        return prediction
+
+    def predict_batches(
+        self,
+        batches: Iterable[Batch],
+        *,
+        batch_size: int = 256,
+        calibrated: bool = True,
+        fields: Sequence[str] | None = None,
+    ) -> Iterator[Prediction]:
+        """Predicts a stream of batches, for data or predictions that do not fit into memory.
+
+        Batches may have any number of rows: they are cut and joined to device calls of
+        `batch_size` rows. These are filled up only at the end and where the padded lengths change,
+        so pad alike, or sort by length. There is one compilation per combination of padded lengths.
+
+        Args:
+          batches: As in `predict`. They are read up to two device calls ahead of what is returned,
+            and not kept, so that one buffer may be filled again and again.
+          batch_size: Rows per device call.
+          calibrated: As in `predict`.
+          fields: As in `predict`.
+
+        Returns:
+          An iterator over one `Prediction` for each batch, in order, with its rows.
+
+        Raises:
+          ValueError: If the arguments are wrong; while iterating, if a batch does not fit the
+            model; says which and how.
+        """
+        prepared = self._prepare(batches)
+        return self._predictions(prepared, batch_size, calibrated, fields)
+
+    def _prepare(self, batches: Iterable[Batch]) -> Iterator[Batch]:
+        for number, batch in enumerate(batches):
+            try:
+                yield inference.prepare(batch, self.config.model)
+            except ValueError as error:
+                raise ValueError(f"batch {number}: {error}") from error
+
+    def _predictions(
+        self,
+        prepared: Iterable[Batch],
+        batch_size: int,
+        calibrated: bool,
+        fields: Sequence[str] | None,
+    ) -> Iterator[Prediction]:
+        return inference.predictions(
+            self.config.model,
+            self.params,
+            self.normalizer,
+            self._calibrator(calibrated),
+            prepared,
+            batch_size,
+            fields,
+        )
 
     def member_probs(
         self, batch: Batch, *, batch_size: int = 256, calibrated: bool = True
@@ -103,7 +166,9 @@ class Predictor:
         Raises:
           ValueError: If the batch does not fit the model; says how.
         """
-        parts = ((members.logits, seen) for members, seen in self._member_parts(batch, batch_size))
+        parts = inference.member_logits(
+            self.config.model, self.params, self.normalizer, batch, batch_size
+        )
         return inference.member_probs(parts, self._calibrator(calibrated), batch.size)
 
     def dropout_probs(
@@ -154,21 +219,13 @@ class Predictor:
         forward = inference.dropout_logits(self.config.model)
         key = jax.random.key(seed, impl="rbg")  # its bits cost a fraction of threefry's
         parts = []
-        for i, (part, seen) in enumerate(
-            inference.input_parts(batch, self.config.model, batch_size)
-        ):
-            part = jax.device_put(part)  # once, for all draws
+        chunks = inference.input_chunks(batch, self.config.model, batch_size)
+        for i, chunk in enumerate(chunks):
+            part = jax.device_put(chunk.batch)  # once, for all draws
             draws = [forward(self.params, self.normalizer, part, key, i, s) for s in range(samples)]
             logits = np.stack(jax.device_get(draws), axis=1)  # (K, S, B, C)
-            parts.append((logits.reshape(-1, *logits.shape[2:]), seen))
+            parts.append((logits.reshape(-1, *logits.shape[2:]), chunk.seen))
         return inference.member_probs(parts, self._calibrator(calibrated), batch.size)
-
-    def _member_parts(
-        self, batch: Batch, batch_size: int
-    ) -> Iterator[tuple[inference.Members, np.ndarray]]:
-        return inference.member_parts(
-            self.config.model, self.params, self.normalizer, batch, batch_size
-        )
 
     def _calibrator(self, calibrated: bool) -> Calibrator:
         return self.calibrator if calibrated else Identity()

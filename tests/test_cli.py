@@ -33,3 +33,10 @@ def test_unknown_commands_are_refused():
     with pytest.raises(SystemExit) as stopped:
         cli.main(["compute"])
     assert stopped.value.code == 2
+
+
+def test_export_of_a_folder_without_a_predictor_is_a_mistake(tmp_path):
+    for folder in (tmp_path, tmp_path / "absent"):
+        with pytest.raises(SystemExit, match=r"lddu: .* holds no saved predictor"):
+            cli.main(["export", str(folder), str(tmp_path / "out")])
+    assert not list(tmp_path.iterdir())

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 import scipy.special
 import scipy.stats
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import lddu
 from lddu import config, inference, metrics, saving, uncertainty
@@ -246,6 +248,115 @@ def test_bad_input_errors_pass_through(small, data):
         small.predict(only)
     with pytest.raises(ValueError, match="no rows"):
         small.predict(take(data, np.arange(0)))
+
+
+# ---- streams ------------------------------------------------------------------------------------
+
+
+def parts_of(batch, sizes):
+    ends = np.cumsum(sizes)
+    return [take(batch, slice(e - n, e)) for e, n in zip(ends, sizes, strict=True)]
+
+
+def joined(predictions):
+    return jax.tree.map(lambda *x: np.concatenate(x), *predictions)
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.lists(st.integers(1, 20), min_size=1, max_size=12))
+def test_a_stream_predicts_as_its_concatenation(small, data, sizes):
+    data = take(data, np.arange(sum(sizes)) % 40)
+    got = list(small.predict_batches(parts_of(data, sizes), batch_size=16))
+    assert [len(p.probs) for p in got] == sizes
+    assert_close(joined(got), small.predict(data))
+
+
+def test_a_stream_compiles_once_per_padded_length(small, data):
+    forward = inference.forward(small.config.model)
+    x = data.modalities["x"]
+    cut = Modality(x.values[:, :4], x.mask[:, :4])
+    shorter = data.replace(modalities={**data.modalities, "x": cut})
+    wide = {name: Modality(m.values.astype(float), m.mask) for name, m in data.modalities.items()}
+    stream = [
+        *parts_of(data, [1, 17, 22]),
+        take(data.replace(modalities=wide), slice(5)),
+        *parts_of(shorter, [3, 30]),
+        take(data, slice(2)),
+    ]
+    before = forward._cache_size()
+    got = list(small.predict_batches(stream, batch_size=13))
+    assert forward._cache_size() == before + 2
+    for prediction, batch in zip(got, stream, strict=True):
+        assert_close(prediction, small.predict(batch, batch_size=13))
+    assert forward._cache_size() == before + 2
+
+
+def test_only_the_fields_asked_for_leave_the_device(small, data, monkeypatch):
+    want, fetched = small.predict(data), []
+
+    def fetch(tree):
+        fetched.append(sum(leaf.nbytes for leaf in jax.tree.leaves(tree)))
+        return jax.tree.map(np.asarray, tree)
+
+    monkeypatch.setattr(jax, "device_get", fetch)
+    got = small.predict(data, fields=("probs", "weights"))
+    assert_identical(
+        got, want.replace(**dict.fromkeys(set(inference.FIELDS) - {"probs", "weights"}))
+    )
+    assert fetched == [256 * (2 + 2 * 2) * 4]
+    fetched.clear()
+    small.member_probs(data)
+    assert fetched == [256 * 3 * 2 * 4]
+    assert jax.tree.leaves(small.predict(data, fields=())) == []
+
+
+def test_one_buffer_may_be_filled_again_and_again(small, data):
+    def stream():
+        buffer = jax.tree.map(np.copy, take(data, slice(5)))
+        for part in parts_of(data, [5] * 8):
+            jax.tree.map(np.copyto, buffer, part)
+            yield buffer
+
+    got = list(small.predict_batches(stream(), batch_size=16))
+    for array in jax.tree.leaves(got):
+        array += 0  # as writable as those of predict
+    assert_close(joined(got), small.predict(data))
+
+
+def test_a_stream_is_read_as_it_is_used(small, data):
+    read = []
+
+    def endless():
+        while True:
+            read.append(1)
+            yield take(data, slice(16))
+
+    stream = small.predict_batches(endless(), batch_size=16, fields=("probs",))
+    assert not read
+    for number in range(1, 6):
+        next(stream)
+        assert len(read) == number + 1  # the next is on its way
+
+
+def test_mistakes_in_a_stream(small, data):
+    bad = jax.tree.map(np.copy, data)
+    bad.modalities["x"].values[:] = np.nan
+    stream = small.predict_batches([data, bad])
+    with pytest.raises(ValueError, match="batch 1: modality 'x': NaN or infinity"):
+        list(stream)
+    with pytest.raises(ValueError, match="batch 1: batch has no rows"):
+        list(small.predict_batches([data, take(data, slice(0))]))
+    assert list(small.predict_batches([])) == []
+    for fields in ("probs", ("probs", "prob")):
+        with pytest.raises(ValueError, match=r"fields=.*probs.*: give a tuple of probs, logits"):
+            small.predict_batches([data], fields=fields)  # at once
+    for predict in (
+        small.predict,
+        small.member_probs,
+        lambda b, **k: small.predict_batches([b], **k),
+    ):
+        with pytest.raises(ValueError, match="batch_size=0 is not at least 1"):
+            predict(data, batch_size=0)
 
 
 # ---- members ------------------------------------------------------------------------------------
@@ -544,7 +655,7 @@ def test_states_of_one_kind_share_a_compilation(fitted, data):
     def compiled(predictor):
         predictor.predict(data)
         predictor.member_probs(data)
-        return inference._combine._cache_size(), inference._probs._cache_size()
+        return inference.combine_members._cache_size(), inference._probs._cache_size()
 
     for method, other in others.items():
         before = compiled(fitted(method))

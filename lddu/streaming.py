@@ -1,0 +1,112 @@
+"""Rows of any number through a function of one shape: chunks in, chunks out, and overlap.
+
+Only about two chunks and one batch of the caller's are held at a time.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from lddu.data.batching import take
+from lddu.structs import Batch
+
+
+class Chunk(NamedTuple):
+    """Rows for one device call.
+
+    Attributes:
+      batch: Always as many rows as the others have; float32 and bool.
+      seen: (rows of `batch`,) bool, which of them have any input.
+      rows: How many of them count; the others fill up.
+    """
+
+    batch: Batch
+    seen: np.ndarray
+    rows: int
+
+
+def chunks(batches: Iterable[Batch], names: Sequence[str], batch_size: int) -> Iterator[Chunk]:
+    """Cuts and joins batches into chunks of one size.
+
+    A chunk is filled up with a repeated row only at the end and where the padded lengths change, so
+    that chunks have as many shapes as the batches have padded lengths.
+
+    Args:
+      batches: Checked; with modalities but neither labels nor weights.
+      names: Of the modalities.
+      batch_size: Rows of a chunk.
+    """
+    parts: list[Batch] = []
+    rows, lengths = 0, None
+    for batch in batches:
+        before, lengths = lengths, [batch.modalities[name].values.shape[1] for name in names]
+        if rows and lengths != before:
+            yield _fill(parts, names, batch_size)
+            parts, rows = [], 0
+        start = 0
+        while start < batch.size:
+            stop = min(batch.size, start + batch_size - rows)
+            # Copied, because the caller may fill the same arrays anew for the next batch.
+            parts.append(jax.tree.map(_copy, take(batch, slice(start, stop))))
+            rows, start = rows + stop - start, stop
+            if rows == batch_size:
+                yield _fill(parts, names, batch_size)
+                parts, rows = [], 0
+    if rows:
+        yield _fill(parts, names, batch_size)
+
+
+def overlapped(run: Callable[[Chunk], Any], source: Iterable[Chunk]) -> Iterator[tuple[Any, Chunk]]:
+    """Results on the host, in order, each with its chunk.
+
+    A result is fetched once the next chunk is on its way, so that the device computes while the
+    host reads, joins and fetches.
+    """
+    before = None
+    for chunk in source:
+        now = run(chunk)
+        for leaf in jax.tree.leaves(now):
+            leaf.copy_to_host_async()
+        if before is not None:
+            yield jax.device_get(before[0]), before[1]
+        before = now, chunk
+    if before is not None:
+        yield jax.device_get(before[0]), before[1]
+
+
+def realign(parts: Iterable[tuple[Any, int]], sizes: deque[int]) -> Iterator[Any]:
+    """Cuts and joins results of chunks so that each has the rows of one batch.
+
+    Args:
+      parts: Pytrees of arrays with rows in front, and how many of their rows count.
+      sizes: Rows of the batches that the parts are made of; may grow while parts are made.
+    """
+    held: list[Any] = []
+    have = 0
+    for part, rows in parts:
+        held.append(jax.tree.map(lambda x, rows=rows: np.array(x[:rows]), part))
+        have += rows
+        while sizes and have >= sizes[0]:
+            size = sizes.popleft()
+            if len(held) > 1:
+                held = [jax.tree.map(lambda *x: np.concatenate(x), *held)]
+            yield take(held[0], slice(size))
+            have -= size
+            held = [take(held[0], slice(size, None))] if have else []
+
+
+def _copy(x: np.ndarray) -> np.ndarray:
+    # One type, because another would be another compilation.
+    return np.array(x, bool if x.dtype == bool else np.float32)
+
+
+def _fill(parts: Sequence[Batch], names: Sequence[str], batch_size: int) -> Chunk:
+    rows = sum(part.size for part in parts)
+    filler = [take(parts[0], np.zeros(batch_size - rows, int))] if rows < batch_size else []
+    batch = parts[0]
+    if len(parts) + len(filler) > 1:
+        batch = jax.tree.map(lambda *x: np.concatenate(x), *parts, *filler)
+    return Chunk(batch, batch.observed(names).any(-1), rows)

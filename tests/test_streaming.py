@@ -1,0 +1,91 @@
+import itertools
+from collections import deque
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lddu import streaming
+from lddu.structs import Batch, Modality
+
+
+def batch(first, rows, length, dtype=np.float32):
+    """Rows numbered from `first`; every third has no input."""
+    number = np.arange(first, first + rows)
+    values = np.tile(number[:, None, None], (1, length, 2)).astype(dtype)
+    mask = np.tile((number % 3 > 0)[:, None], (1, length))
+    return Batch({"x": Modality(values, mask)}, {"x": np.ones(rows, bool)})
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 9), st.sampled_from([2, 2, 2, 3])), max_size=12),
+    st.integers(1, 7),
+)
+def test_every_row_passes_once_and_in_order(shapes, batch_size):
+    sizes, given_lengths = deque(), []
+
+    def source():
+        first = 0
+        for rows, length in shapes:
+            sizes.append(rows)
+            given_lengths.extend([length] * rows)
+            yield batch(first, rows, length)
+            first += rows
+
+    chunks = list(streaming.chunks(source(), ["x"], batch_size))
+    assert all(c.batch.size == len(c.seen) == batch_size for c in chunks)
+    rows = [c.batch.modalities["x"].values[: c.rows] for c in chunks]
+    lengths = [x.shape[1] for x in rows for _ in x]
+    assert lengths == given_lengths
+    total = sum(n for n, _ in shapes)
+    assert [x[0, 0] for part in rows for x in part] == list(range(total))
+    assert [s for c in chunks for s in c.seen[: c.rows]] == [n % 3 > 0 for n in range(total)]
+    # Filled up only at the end and before another length.
+    for chunk, after in itertools.pairwise(chunks):
+        same = chunk.batch.modalities["x"].values.shape == after.batch.modalities["x"].values.shape
+        assert chunk.rows == batch_size or not same
+    results = [(c.batch.modalities["x"].values[:, 0, 0], c.rows) for c in chunks]
+    again = list(streaming.realign(results, sizes))
+    assert [len(x) for x in again] == [n for n, _ in shapes]
+    assert [x for part in again for x in part] == list(range(total))
+
+
+def test_chunks_have_one_type_and_memory_of_their_own():
+    given = batch(0, 4, 2, np.float64)
+    (chunk,) = streaming.chunks([given], ["x"], 4)
+    values = chunk.batch.modalities["x"].values
+    assert values.dtype == np.float32
+    assert chunk.batch.modalities["x"].mask.dtype == bool
+    same = batch(0, 4, 2)
+    (chunk,) = streaming.chunks([same], ["x"], 4)
+    same.modalities["x"].values[:] = -1
+    assert chunk.batch.modalities["x"].values.min() == 0
+
+
+def test_the_next_chunk_is_on_its_way_before_the_last_is_fetched(monkeypatch):
+    events = []
+
+    def run(chunk):
+        number = int(chunk.batch.modalities["x"].values[0, 0, 0])
+        events.append(("run", number))
+        return jnp.asarray(number)
+
+    def fetch(x):
+        events.append(("fetch", int(x)))
+        return np.asarray(x)
+
+    monkeypatch.setattr(jax, "device_get", fetch)
+    chunks = streaming.chunks([batch(0, 3, 2)], ["x"], 1)
+    got = [(int(x), chunk.rows) for x, chunk in streaming.overlapped(run, chunks)]
+    assert got == [(0, 1), (1, 1), (2, 1)]
+    assert events == [
+        ("run", 0),
+        ("run", 1),
+        ("fetch", 0),
+        ("run", 2),
+        ("fetch", 1),
+        ("fetch", 2),
+    ]
+    assert list(streaming.overlapped(run, [])) == []
