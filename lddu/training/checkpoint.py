@@ -55,6 +55,8 @@ class RunFolder:
         if best is not None:
             self._best.save_checkpointables(epoch, {"params": best}, overwrite=True)
         self._state.save_checkpointables(epoch, {"state": _plain(state)}, overwrite=True)
+        if jax.process_index():  # the processes write arrays together, this the first one alone
+            return
         lines = [r for r in self.history() if r["epoch"] < epoch] + [record]
         partial = self.metrics_path.with_suffix(".partial")
         partial.write_text("".join(json.dumps(line) + "\n" for line in lines))
