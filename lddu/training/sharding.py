@@ -6,12 +6,14 @@ the loss (contrasts, softmaxes over the batch, means by weight) is that of the w
 results differ from those of a single device by rounding only.
 
 Several processes, each with devices of its own (a TPU pod, several GPU hosts), run one program on
-the same data. Every process needs the same `jax` and sees the same folder:
+the same data, with one folder that all of them see:
 
     jax.distributed.initialize()  # before any other use of JAX; see its arguments
-    predictor = lddu.fit(config, train, valid)
-    if jax.process_index() == 0:
-        predictor.save("model")
+    lddu.fit(config, train, valid, folder="run")
+
+Every process gets the predictor and can predict; `batch_size` must be a multiple of the number of
+processes. To save it, call `fit` with that folder in a single process, which finds the run complete
+and only loads it: orbax, which writes the parameters, would wait for the other processes.
 """
 
 from collections.abc import Callable, Sequence

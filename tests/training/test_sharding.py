@@ -236,8 +236,11 @@ def in_process(port, process, folder):
     with contextlib.suppress(Killed):
         interrupted.run(0, Path(folder) / "run", progress=False)
     mine = jax.tree.map(lambda x: x + int(process) * (x.dtype == np.float32), data[0])
+    trained = trainer.run(0, Path(folder) / "run", progress=False)
+    again = trainer.run(0, Path(folder) / "run", progress=False)  # only loaded
+    jax.tree.map(np.testing.assert_array_equal, again.params, trained.params)
     return {
-        "trained": trainer.run(0, Path(folder) / "run", progress=False),
+        "trained": trained,
         "step": trainer._step._cache_size(),
         "devices": [device.process_index for device in trainer._mesh.devices],
         "parallel": in_parallel(config.replace(cfg, {"train.members": 2})),
