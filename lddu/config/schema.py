@@ -233,6 +233,8 @@ class TrainConfig:
         after the other: "always", "never", or "auto", at the same time if there are several and
         JAX's default backend is not "cpu", where it gains nothing. Both ways share initial weights
         and order of examples, but draw other dropout masks and noise.
+      devices: At most this many devices (of each process); 0 for all, or one where they are CPUs.
+        The result does not depend on it, but for rounding (see `lddu.training.sharding`).
       seed: Root of all randomness in the run.
     """
 
@@ -251,6 +253,7 @@ class TrainConfig:
     average: float = 0.0
     members: int = 1
     parallel_members: Literal["auto", "never", "always"] = "auto"
+    devices: int = 0
     seed: int = 0
 
     def __post_init__(self):
@@ -273,6 +276,7 @@ class TrainConfig:
             f"train: parallel_members={self.parallel_members!r}; choose 'auto', 'never' or "
             "'always'",
         )
+        _require(self.devices >= 0, f"train: devices={self.devices} is negative; 0 takes all")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.experimental import multihost_utils
 
 
 class RunFolder:
@@ -55,10 +56,14 @@ class RunFolder:
         if best is not None:
             self._best.save_checkpointables(epoch, {"params": best}, overwrite=True)
         self._state.save_checkpointables(epoch, {"state": _plain(state)}, overwrite=True)
-        lines = [r for r in self.history() if r["epoch"] < epoch] + [record]
-        partial = self.metrics_path.with_suffix(".partial")
-        partial.write_text("".join(json.dumps(line) + "\n" for line in lines))
-        partial.replace(self.metrics_path)
+        # All processes write the arrays together, the first one the metrics alone.
+        if jax.process_index() == 0:
+            lines = [r for r in self.history() if r["epoch"] < epoch] + [record]
+            partial = self.metrics_path.with_suffix(".partial")
+            partial.write_text("".join(json.dumps(line) + "\n" for line in lines))
+            partial.replace(self.metrics_path)
+        if jax.process_count() > 1:
+            multihost_utils.sync_global_devices(f"{self.path} {epoch}")
 
     def load_state(self, epoch: int, like: Any) -> Any:
         """The training state after `epoch`, in the structure of `like`."""

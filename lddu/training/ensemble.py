@@ -23,6 +23,7 @@ from lddu.training.setup import (
     show,
     stopped,
 )
+from lddu.training.sharding import largest_divisor, training_devices
 from lddu.training.step import build_probs, build_step, in_batches
 
 _AXIS = "members"
@@ -55,11 +56,21 @@ class EnsembleTrainer(Setup):
           config: The run's configuration.
           train: Raw training rows, labelled; hard or soft targets.
           valid: Raw validation rows with hard labels.
-          devices: Where to train; None for all of this process.
+          devices: Where to train; None for what `config.train.devices` says.
+
+        Raises:
+          ValueError: If there are several processes.
         """
+        if jax.process_count() > 1:
+            raise ValueError(
+                "members train at the same time within one process only; take "
+                "parallel_members='never'"
+            )
+        if devices is None:
+            devices = training_devices(config.train.devices) or jax.local_devices()[:1]
         mesh = member_mesh(config.train.members, devices)
         self._sharding = NamedSharding(mesh, PartitionSpec(_AXIS))
-        super().__init__(config, train, valid, NamedSharding(mesh, PartitionSpec()))
+        super().__init__(config, train, valid, mesh)
         step = build_step(config, self._optimizer, self.normalizer)
         self._step = over_members(step, mesh, (0, None, 0, None, 0), donate=True)
         probs = over_members(build_probs(config, self.normalizer), mesh, (0, None, None))
@@ -163,8 +174,7 @@ class EnsembleTrainer(Setup):
 def member_mesh(members: int, devices: Sequence[jax.Device] | None = None) -> Mesh:
     """A 1-D mesh of as many devices as divide the members; of `jax.local_devices()` for None."""
     devices = jax.local_devices() if devices is None else devices
-    used = max(n for n in range(1, len(devices) + 1) if members % n == 0)
-    return Mesh(np.array(devices[:used]), (_AXIS,))
+    return Mesh(np.array(devices[: largest_divisor(members, len(devices))]), (_AXIS,))
 
 
 def over_members(

@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -19,25 +20,39 @@ from lddu.training.setup import (
     show,
     stopped,
 )
+from lddu.training.sharding import data_mesh, replicate, training_devices
 from lddu.training.step import make_evaluate, make_step
 
 __all__ = ["Trained", "Trainer"]
 
 
 class Trainer(Setup):
-    """Trains members one after the other, compiling once for all of them."""
+    """Trains members one after the other, compiling once for all of them.
 
-    def __init__(self, config: Config, train: Batch, valid: Batch):
-        """Puts the data on the device; on CPU they stay where they are, mapped files too.
+    On several devices each computes its share of the rows of every batch, as
+    `lddu.training.sharding` describes; as many are used as divide the batch size.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        train: Batch,
+        valid: Batch,
+        devices: Sequence[jax.Device] | None = None,
+    ):
+        """Puts the data on the devices; on one CPU they stay where they are, mapped files too.
 
         Args:
           config: The run's configuration.
           train: Raw training rows, labelled; hard or soft targets.
           valid: Raw validation rows with hard labels.
+          devices: Where to train; None for what `config.train.devices` says.
         """
-        super().__init__(config, train, valid, sharding=None)
-        self._step = make_step(config, self._optimizer, self.normalizer)
-        self._evaluate = make_evaluate(config, min(256, valid.size), self.normalizer)
+        devices = training_devices(config.train.devices) if devices is None else devices
+        self._mesh = None if devices is None else data_mesh(config.train.batch_size, devices)
+        super().__init__(config, train, valid, self._mesh)
+        self._step = make_step(config, self._optimizer, self.normalizer, self._mesh)
+        self._evaluate = make_evaluate(config, min(256, valid.size), self.normalizer, self._mesh)
 
     def run(
         self, member: int = 0, folder: str | os.PathLike | None = None, progress: bool = True
@@ -55,12 +70,14 @@ class Trainer(Setup):
         """
         cfg = self.config.train
         state, order_key, step_key = self._start(member)
+        state, step_key = self._place((state, step_key))
         files = RunFolder(folder) if folder is not None else None
         history = files.history() if files else []
         kept = None
         if history:
             state = files.load_state(history[-1]["epoch"], state)
             kept = files.load_best(best(history, cfg.monitor)["epoch"], state.eval_params)
+            state = self._place(state)
 
         with self._bar(f"member {member + 1}/{cfg.members}", len(history), progress) as bar:
             while len(history) < cfg.epochs and not stopped(history, cfg.monitor, cfg.patience):
@@ -86,7 +103,13 @@ class Trainer(Setup):
                 show(bar, [record])
         if files:
             files.close()
+        if self._mesh is not None:
+            # Through the host, so that predictions are not tied to the devices of the training.
+            kept = jax.device_put(jax.device_get(kept))
         return Trained(kept, history, best(history, cfg.monitor)["epoch"])
+
+    def _place(self, tree: Any) -> Any:
+        return tree if self._mesh is None else replicate(tree, self._mesh)
 
     def _validate(self, params: Any) -> dict[str, float]:
         return self._scores(self._evaluate(params, self._valid))

@@ -41,6 +41,7 @@ def train_members(
 def in_parallel(config: Config, folder: Path | None = None) -> bool:
     """Whether members train at the same time.
 
+    Several processes train one member after the other, each member on all devices.
     Under "auto" a run that was killed goes on in `folder` as it began, on whatever machine.
     """
     cfg = config.train
@@ -49,4 +50,6 @@ def in_parallel(config: Config, folder: Path | None = None) -> bool:
     for name, parallel in (("members", True), ("member-0", False)):
         if folder and (folder / name).exists():
             return parallel
+    if jax.process_count() > 1:
+        return False
     return cfg.members > 1 and jax.default_backend() != "cpu"

@@ -16,6 +16,7 @@ from lddu.metrics.calibration import nll
 from lddu.metrics.multilabel import f1
 from lddu.structs import Batch
 from lddu.training.optimizer import build_optimizer
+from lddu.training.sharding import replicate, require_same
 from lddu.training.state import TrainState, base_rate, create_state
 
 Record = dict[str, Any]
@@ -40,9 +41,7 @@ class Trained:
 class Setup:
     """One configuration on one data set: where every member starts and how its epochs count."""
 
-    def __init__(
-        self, config: Config, train: Batch, valid: Batch, sharding: jax.sharding.Sharding | None
-    ):
+    def __init__(self, config: Config, train: Batch, valid: Batch, mesh: jax.sharding.Mesh | None):
         self.config = config
         self.normalizer = fit_normalizer(train)
         self._rows = train.size
@@ -51,7 +50,11 @@ class Setup:
         self._optimizer = build_optimizer(config.train, total)
         self._base_rate = base_rate(train.labels)
         self._example = jax.tree.map(lambda x: np.asarray(x[:1]), train)
-        self._train, self._valid = jax.device_put((train, valid), sharding)
+        if mesh is None:
+            self._train, self._valid = jax.device_put((train, valid))
+        else:
+            require_same(train, valid)
+            self._train, self._valid = replicate((train, valid), mesh)
         self._valid_labels = np.asarray(valid.labels)
 
     def _start(self, member: int) -> tuple[TrainState, jax.Array, jax.Array]:
@@ -85,7 +88,7 @@ class Setup:
             initial=epochs * self._steps_per_epoch,
             desc=what,
             unit="step",
-            disable=not progress,
+            disable=not progress or jax.process_index() > 0,
         )
 
 

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.sharding import Mesh
 
 from lddu.config import Config
 from lddu.data.batching import batches, take
@@ -13,6 +14,7 @@ from lddu.data.normalize import Normalizer, normalize
 from lddu.losses.objective import objective
 from lddu.model import LDDU
 from lddu.structs import Batch
+from lddu.training.sharding import shard_probs, shard_step
 from lddu.training.state import TrainState
 
 StepFn = Callable[
@@ -22,10 +24,14 @@ ProbsFn = Callable[[dict, Batch, jax.Array], jax.Array]
 
 
 def make_step(
-    config: Config, optimizer: optax.GradientTransformation, normalizer: Normalizer | None = None
+    config: Config,
+    optimizer: optax.GradientTransformation,
+    normalizer: Normalizer | None = None,
+    mesh: Mesh | None = None,
 ) -> StepFn:
-    """`build_step`, compiled; `state` is donated."""
-    return jax.jit(build_step(config, optimizer, normalizer), donate_argnums=0)
+    """`build_step`, compiled, for the rows of a batch to lie on a mesh; `state` is donated."""
+    step = build_step(config, optimizer, normalizer)
+    return jax.jit(step, donate_argnums=0) if mesh is None else shard_step(step, mesh)
 
 
 def build_step(
@@ -120,14 +126,23 @@ def _rows(data: Batch, rows: jax.Array, normalizer: Normalizer | None) -> Batch:
 
 
 def make_evaluate(
-    config: Config, batch_size: int, normalizer: Normalizer | None = None
+    config: Config,
+    batch_size: int,
+    normalizer: Normalizer | None = None,
+    mesh: Mesh | None = None,
 ) -> Callable[[dict, Batch], np.ndarray]:
     """Compiles probabilities for a whole set, in batches of one size.
+
+    With a mesh the rows of a batch lie on its devices, and there are as many more as it takes for
+    each to have equally many.
 
     Returns:
       evaluate(params, data) -> (N, C) NumPy probabilities.
     """
-    return in_batches(jax.jit(build_probs(config, normalizer)), batch_size)
+    probs = build_probs(config, normalizer)
+    if mesh is None:
+        return in_batches(jax.jit(probs), batch_size)
+    return in_batches(shard_probs(probs, mesh), -(-batch_size // mesh.size) * mesh.size)
 
 
 def build_probs(config: Config, normalizer: Normalizer | None = None) -> ProbsFn:

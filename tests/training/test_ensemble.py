@@ -368,7 +368,7 @@ def test_fit_takes_members_that_trained_together(trainer, reference, monkeypatch
 
 
 if __name__ == "__main__":  # what `test_four_devices_give_the_same_members` starts
-    there = EnsembleTrainer(CONFIG, *make_data())
+    there = EnsembleTrainer(CONFIG, *make_data(), devices=jax.local_devices())
     used = {
         "state": len(there._start_all()[0].step.sharding.device_set),
         "data": len(there._train.labels.sharding.device_set),

@@ -1,0 +1,141 @@
+"""Data-parallel training: the rows of every batch lie on several devices, in one process or many.
+
+All devices hold the data, the training state and the memory bank; a batch is split over the mesh
+axis "data". The functions are those of a single device, compiled for the mesh, so every term of
+the loss (contrasts, softmaxes over the batch, means by weight) is that of the whole batch, and
+results differ from those of a single device by rounding only.
+
+Several processes, each with devices of its own (a TPU pod, several GPU hosts), run one program on
+the same data, with one folder that all of them see:
+
+    jax.distributed.initialize()  # before any other use of JAX; see its arguments
+    lddu.fit(config, train, valid, folder="run")
+
+Every process gets the predictor and can predict; `batch_size` must be a multiple of the number of
+processes. To save it, call `fit` with that folder in a single process, which finds the run complete
+and only loads it: orbax, which writes the parameters, would wait for the other processes.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from lddu.data.batching import fingerprint
+from lddu.structs import Batch
+
+_AXIS = "data"
+
+
+def training_devices(limit: int = 0) -> list[jax.Device] | None:
+    """The devices to train on, those of all processes.
+
+    Args:
+      limit: At most so many of each process; 0 for all, or one where they are CPUs: simulated
+        devices share its cores and only serve to try things out.
+
+    Returns:
+      The devices, or None where JAX's default device is the only one.
+    """
+    limit = limit or (1 if jax.default_backend() == "cpu" else jax.local_device_count())
+    if jax.process_count() == 1 and min(limit, jax.local_device_count()) == 1:
+        return None
+    return [device for group in _by_process(jax.devices()) for device in group[:limit]]
+
+
+def data_mesh(batch_size: int, devices: Sequence[jax.Device]) -> Mesh:
+    """A 1-D mesh of as many devices as divide the batch, equally many of each process.
+
+    Raises:
+      ValueError: If the number of processes does not divide the batch.
+    """
+    groups = _by_process(devices)
+    if batch_size % len(groups):
+        raise ValueError(
+            f"batch_size={batch_size} does not divide among {len(groups)} processes; take a "
+            "multiple of their number"
+        )
+    used = largest_divisor(batch_size // len(groups), min(len(group) for group in groups))
+    return Mesh(np.array([device for group in groups for device in group[:used]]), (_AXIS,))
+
+
+def largest_divisor(number: int, limit: int) -> int:
+    """The largest divisor of `number` that is at most `limit`."""
+    return max(n for n in range(1, limit + 1) if number % n == 0)
+
+
+def replicate(tree: Any, mesh: Mesh) -> Any:
+    """Puts arrays on every device of a mesh; each process gives the same ones."""
+    sharding = NamedSharding(mesh, PartitionSpec())
+    if jax.process_count() == 1:
+        return jax.device_put(tree, sharding)
+
+    def put(x: Any) -> jax.Array:
+        if isinstance(x, jax.Array) and jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key):
+            return jax.random.wrap_key_data(
+                put(jax.random.key_data(x)), impl=jax.random.key_impl(x)
+            )
+        x = np.asarray(x)
+        x = x.astype(jax.dtypes.canonicalize_dtype(x.dtype), copy=False)
+        # `device_put` would compare all of it between processes, and fail where padding is NaN.
+        return jax.make_array_from_callback(x.shape, sharding, lambda index: x[index])
+
+    return jax.tree.map(put, tree)
+
+
+def require_same(*data: Batch) -> None:
+    """Requires that all processes hold the same data.
+
+    Raises:
+      ValueError: In every process, if they do not.
+    """
+    if jax.process_count() == 1:
+        return
+    digest = np.frombuffer(bytes.fromhex("".join(map(fingerprint, data))), np.uint8)
+    if np.ptp(multihost_utils.process_allgather(digest), axis=0).any():
+        raise ValueError(
+            "processes hold different data; each needs all training and validation rows, in the "
+            "same order"
+        )
+
+
+def shard_step(step: Callable, mesh: Mesh) -> Callable:
+    """Compiles a step of `lddu.training.step.build_step` for a mesh; the state is donated.
+
+    Args:
+      step: step(state, data, rows, weight, key) -> (state, measurements).
+      mesh: From `data_mesh`; its size divides the number of rows.
+
+    Returns:
+      The jitted step; what it takes and gives is the same on every device.
+    """
+    split = NamedSharding(mesh, PartitionSpec(_AXIS))
+    whole = NamedSharding(mesh, PartitionSpec())
+
+    def sharded(state, data, rows, weight, key):
+        # What is gathered by sharded indices is sharded, and so is all that is computed from it.
+        rows, weight = jax.lax.with_sharding_constraint((rows, weight), split)
+        return step(state, data, rows, weight, key)
+
+    return jax.jit(sharded, in_shardings=whole, out_shardings=whole, donate_argnums=0)
+
+
+def shard_probs(probs: Callable, mesh: Mesh) -> Callable:
+    """Compiles probs(params, data, rows) of `build_probs` for a mesh, as `shard_step` a step."""
+    split = NamedSharding(mesh, PartitionSpec(_AXIS))
+    whole = NamedSharding(mesh, PartitionSpec())
+
+    def sharded(params, data, rows):
+        return probs(params, data, jax.lax.with_sharding_constraint(rows, split))
+
+    return jax.jit(sharded, in_shardings=whole, out_shardings=whole)
+
+
+def _by_process(devices: Sequence[jax.Device]) -> list[list[jax.Device]]:
+    groups: dict[int, list[jax.Device]] = {}
+    for device in devices:
+        groups.setdefault(device.process_index, []).append(device)
+    return [groups[process] for process in sorted(groups)]
