@@ -5,16 +5,20 @@ BIN := $(VENV)/bin
 # Tests run on two workers; each keeps its own compiled model.
 WORKERS ?= 2
 
+# Compiling takes most of their time: workers, commands and later runs share what is compiled.
+TESTS := JAX_COMPILATION_CACHE_DIR=$(CURDIR)/.cache/jax \
+	JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=0.3 $(BIN)/python -m pytest -n $(WORKERS)
+
 .PHONY: demo test quick lint format clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python experiments/demo.py
 
 test: $(VENV)/.test
-	$(BIN)/python -m pytest -n $(WORKERS)
+	$(TESTS)
 
 quick: $(VENV)/.test
-	$(BIN)/python -m pytest -n $(WORKERS) -m "not slow"
+	$(TESTS) -m "not slow"
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .
@@ -25,7 +29,7 @@ format: $(VENV)/.test
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) runs
+	rm -rf $(VENV) runs .cache
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)

@@ -178,12 +178,19 @@ def _claim(folder: Path, config: Config, train: Batch, valid: Batch) -> Path:
             f"{folder} holds a run of another configuration (see {path}); choose another folder or "
             "delete it"
         )
-    path.write_text(config.to_json())
+    _write(path, config.to_json())
     path = folder / "data.json"
     data = {"train": fingerprint(train), "valid": fingerprint(valid)}
     if path.exists() and json.loads(path.read_text()) != data:
         raise ValueError(
             f"{folder} holds a run on other data (see {path}); choose another folder or delete it"
         )
-    path.write_text(json.dumps(data))
+    _write(path, json.dumps(data))
     return folder
+
+
+def _write(path: Path, text: str) -> None:
+    """Moved into place, so that a killed run, or another process, never sees half a file."""
+    partial = path.with_suffix(f".{os.getpid()}.partial")
+    partial.write_text(text)
+    partial.replace(path)

@@ -3,12 +3,16 @@
 import os
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from lddu import config
 from lddu.data import synthetic
 
 os.environ.setdefault("MPLBACKEND", "Agg")
+# A busy machine is no failure.
+hypothesis.settings.register_profile("lddu", deadline=None)
+hypothesis.settings.load_profile("lddu")
 
 
 @pytest.fixture(scope="session")

@@ -5,11 +5,10 @@ A configuration is data, apart from the modules that read it. It survives JSON (
 every loss term has a weight, and weight 0 leaves it out of the compiled step.
 """
 
+from lddu.config.calibration import CalibrationConfig, CalibrationMethod
 from lddu.config.editing import parse, replace
 from lddu.config.presets import PRESETS, default, paper, small, tiny
 from lddu.config.schema import (
-    CalibrationConfig,
-    CalibrationMethod,
     Config,
     EncoderConfig,
     Fusion,

@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from lddu.config.calibration import CalibrationConfig
 from lddu.config.schema import (
-    CalibrationConfig,
     Config,
     EncoderConfig,
     LossConfig,

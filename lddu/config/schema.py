@@ -2,30 +2,16 @@
 
 import dataclasses
 import json
-import math
 from collections.abc import Mapping
-from typing import Any, Literal, get_args
+from typing import Any, Literal
+
+from lddu.config.calibration import CalibrationConfig
+from lddu.config.checks import require
 
 Similarity = Literal["cosine", "bhattacharyya"]
 Fusion = Literal["precision", "equal", "gate", "concatenation"]
 Monitor = Literal["nll", "micro_f1"]
 Optimizer = Literal["adamw", "bert_adam"]
-CalibrationMethod = Literal[
-    "none",
-    "temperature",
-    "platt",
-    "temperature_per_label",
-    "vector",
-    "beta",
-    "isotonic",
-    "matrix",
-    "choose",
-]
-
-
-def _require(ok: bool, message: str) -> None:
-    if not ok:
-        raise ValueError(message)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,8 +29,8 @@ class ModalityConfig:
     length: int
 
     def __post_init__(self):
-        _require(self.features > 0, f"modality {self.name!r}: features={self.features}, not > 0")
-        _require(self.length > 0, f"modality {self.name!r}: length={self.length}, not > 0")
+        require(self.features > 0, f"modality {self.name!r}: features={self.features}, not > 0")
+        require(self.length > 0, f"modality {self.name!r}: length={self.length}, not > 0")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,13 +63,13 @@ class EncoderConfig:
     kernel_std: float | None = None
 
     def __post_init__(self):
-        _require(
+        require(
             self.hidden % self.heads == 0,
             f"encoder: hidden={self.hidden} is not a multiple of heads={self.heads}",
         )
         for rate in ("dropout", "attention_dropout"):
             value = getattr(self, rate)
-            _require(0 <= value < 1, f"encoder: {rate}={value} is not in [0, 1)")
+            require(0 <= value < 1, f"encoder: {rate}={value} is not in [0, 1)")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -132,18 +118,18 @@ class ModelConfig:
     samples: int = 0
 
     def __post_init__(self):
-        _require(len(self.modalities) > 0, "model: modalities is empty; give at least one")
-        _require(len(self.labels) > 0, "model: labels is empty; give at least one label name")
+        require(len(self.modalities) > 0, "model: modalities is empty; give at least one")
+        require(len(self.labels) > 0, "model: labels is empty; give at least one label name")
         for what, names in (("modality", self.modality_names), ("label", self.labels)):
-            _require(len(set(names)) == len(names), f"model: {what} names are not unique: {names}")
+            require(len(set(names)) == len(names), f"model: {what} names are not unique: {names}")
         for name, choices in (
             ("fusion", ("precision", "equal", "gate", "concatenation")),
             ("variance", ("softplus", "exp")),
         ):
             value = getattr(self, name)
-            _require(value in choices, f"model: {name}={value!r}; choose from {choices}")
-        _require(self.variance_floor > 0, "model: variance_floor must be > 0")
-        _require(
+            require(value in choices, f"model: {name}={value!r}; choose from {choices}")
+        require(self.variance_floor > 0, "model: variance_floor must be > 0")
+        require(
             self.initial_variance > self.variance_floor,
             f"model: initial_variance={self.initial_variance} is not above the variance_floor="
             f"{self.variance_floor}",
@@ -196,9 +182,9 @@ class LossConfig:
     def __post_init__(self):
         for name in ("unimodal", "direct", "contrastive", "spread", "kl"):
             value = getattr(self, name)
-            _require(value >= 0, f"loss: {name}={value} is negative; 0 switches a term off")
-        _require(self.temperature > 0, f"loss: temperature={self.temperature} is not > 0")
-        _require(self.bank_size >= 0, f"loss: bank_size={self.bank_size} is negative")
+            require(value >= 0, f"loss: {name}={value} is negative; 0 switches a term off")
+        require(self.temperature > 0, f"loss: temperature={self.temperature} is not > 0")
+        require(self.bank_size >= 0, f"loss: bank_size={self.bank_size} is negative")
         for name, choices in (
             ("similarity", ("cosine", "bhattacharyya")),
             ("spread_target", ("error", "probability")),
@@ -206,7 +192,7 @@ class LossConfig:
             ("bank_start", ("empty", "random")),
         ):
             value = getattr(self, name)
-            _require(value in choices, f"loss: {name}={value!r}; choose from {choices}")
+            require(value in choices, f"loss: {name}={value!r}; choose from {choices}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -222,7 +208,7 @@ class TrainConfig:
       weight_decay: Decoupled, on matrices only (not on biases, norms, positions).
       clip_norm: Global gradient norm limit.
       modality_dropout: Probability of hiding each present modality of a sample in a step.
-      step_dropout: In a step each sequence loses a share of its steps, drawn from 0 to this.
+      step_dropout: Most of its steps that a sequence loses in a step; its share starts at none.
       feature_noise: Standard deviation of Gaussian noise added to normalised features in a step.
       patience: Epochs without a better validation score before stopping; 0 never stops early.
       monitor: Validation score that chooses the epoch: "nll" or "micro_f1".
@@ -233,8 +219,8 @@ class TrainConfig:
         after the other: "always", "never", or "auto", at the same time if there are several and
         JAX's default backend is not "cpu", where it gains nothing. Both ways share initial weights
         and order of examples, but draw other dropout masks and noise.
-      devices: At most this many devices (of each process); 0 for all, or one where they are CPUs.
-        The result does not depend on it, but for rounding (see `lddu.training.sharding`).
+      devices: At most this many (of each process); 0 for all, or for one where they are CPUs. But
+        for rounding the result is the same (see `lddu.training.sharding`).
       seed: Root of all randomness in the run.
     """
 
@@ -259,70 +245,24 @@ class TrainConfig:
     def __post_init__(self):
         for name in ("batch_size", "epochs", "members"):
             value = getattr(self, name)
-            _require(value >= 1, f"train: {name}={value} is not at least 1")
+            require(value >= 1, f"train: {name}={value} is not at least 1")
         for name in ("warmup", "modality_dropout", "step_dropout", "average"):
             value = getattr(self, name)
-            _require(0 <= value < 1, f"train: {name}={value} is not in [0, 1)")
-        _require(
+            require(0 <= value < 1, f"train: {name}={value} is not in [0, 1)")
+        require(
             self.optimizer in ("adamw", "bert_adam"),
             f"train: optimizer={self.optimizer!r}; choose 'adamw' or 'bert_adam'",
         )
-        _require(
+        require(
             self.monitor in ("nll", "micro_f1"),
             f"train: monitor={self.monitor!r}; choose 'nll' or 'micro_f1'",
         )
-        _require(
+        require(
             self.parallel_members in ("auto", "never", "always"),
             f"train: parallel_members={self.parallel_members!r}; choose 'auto', 'never' or "
             "'always'",
         )
-        _require(self.devices >= 0, f"train: devices={self.devices} is negative; 0 takes all")
-
-
-@dataclasses.dataclass(frozen=True)
-class CalibrationConfig:
-    """What is fitted on the validation split after training.
-
-    Attributes:
-      method: A name from `lddu.calibration.CALIBRATORS`, "temperature" (one for all labels) by
-        default; or "choose", which takes the one with the best cross-validated likelihood, the
-        simplest within the noise (`lddu.calibration.choose`). Its candidates are all of them, each
-        with the `anchor` and `shrinkage` that it would have on its own.
-      anchor: What a high temperature pulls towards: "base_rate" of the training labels, which
-        keeps rare labels rare, or "half", the classical method. For temperatures only.
-      shrinkage: Strength of the pull towards changing nothing, in roughly effective observations
-        (see the fit function of each method), for small or unrepresentative validation splits. None
-        gives each method its own: 0 for temperatures, 1 for "platt", "vector", "beta" and "matrix",
-        which need more than 0. What "matrix" takes from other labels is pulled ten times as hard.
-        "isotonic" has nothing to shrink to, and ignores it.
-      thresholds: Which decision thresholds `Predictor.decide` uses, after any method: "shared" or
-        "per_label".
-    """
-
-    method: CalibrationMethod = "temperature"
-    anchor: Literal["base_rate", "half"] = "base_rate"
-    shrinkage: float | None = None
-    thresholds: Literal["shared", "per_label"] = "shared"
-
-    def __post_init__(self):
-        for name, choices in (
-            ("method", get_args(CalibrationMethod)),
-            ("anchor", ("base_rate", "half")),
-            ("thresholds", ("shared", "per_label")),
-        ):
-            value = getattr(self, name)
-            _require(value in choices, f"calibration: {name}={value!r}; choose from {choices}")
-        if self.shrinkage is not None:
-            _require(
-                0 <= self.shrinkage < math.inf,
-                f"calibration: shrinkage={self.shrinkage} is negative or not finite",
-            )
-            _require(
-                self.shrinkage > 0
-                or self.method in ("none", "temperature", "temperature_per_label", "isotonic"),
-                f"calibration: shrinkage={self.shrinkage} must be > 0 for method={self.method!r}: "
-                "without it, separable data have no finite optimum; None takes its default",
-            )
+        require(self.devices >= 0, f"train: devices={self.devices} is negative; 0 takes all")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -332,11 +272,11 @@ class Config:
     model: ModelConfig
     loss: LossConfig = LossConfig()
     train: TrainConfig = TrainConfig()
-    calibration: CalibrationConfig = CalibrationConfig()
+    calibration: CalibrationConfig = dataclasses.field(default_factory=CalibrationConfig)
 
     def __post_init__(self):
         fusion = self.model.fusion
-        _require(
+        require(
             fusion in ("precision", "equal") or self.loss.unimodal == 0,
             f"loss.unimodal={self.loss.unimodal} needs model.fusion='precision' or 'equal', not "
             f"{fusion!r}: only there can a modality predict alone; set it to 0",
@@ -344,7 +284,7 @@ class Config:
         official = self.loss.direct > 0 or (
             self.loss.spread > 0 and self.loss.spread_target == "probability"
         )
-        _require(
+        require(
             fusion == "gate" or not official,
             "loss.direct and loss.spread_target='probability' need model.fusion='gate', which has "
             f"a direct probability; it is {fusion!r}",
@@ -395,7 +335,7 @@ def _with_method(calibration: Mapping[str, Any]) -> Mapping[str, Any]:
     calibration = dict(calibration)
     kind = calibration.pop("temperature")
     methods = {"none": "none", "shared": "temperature", "per_label": "temperature_per_label"}
-    _require(kind in methods, f"calibration: temperature={kind!r}; choose from {tuple(methods)}")
+    require(kind in methods, f"calibration: temperature={kind!r}; choose from {tuple(methods)}")
     # 0 was its default, and is what None is for temperatures.
     shrinkage = calibration.get("shrinkage") or None
     return {"method": methods[kind], **calibration, "shrinkage": shrinkage}
