@@ -105,7 +105,7 @@ def test_make_target_exists(command):
     assert ("experiments/demo.py" if "demo" in command else "pytest") in dry.stdout
 
 
-@pytest.mark.parametrize("command", [c for c in COMMANDS if c.startswith("lddu")])
+@pytest.mark.parametrize("command", [c for c in COMMANDS if c.startswith("lddu compare")])
 def test_comparison_runs(command, folder):
     done = run([*shlex.split(command), "--resamples", "5"], folder)
     assert done.returncode == 0, done.stderr[-2000:]
