@@ -2,11 +2,12 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from lddu.data import builders
+from lddu.data import builders, mosei
 from lddu.data.builders.base import Builder, Config
 from lddu.data.card import Findings, make_card
 from lddu.data.dataset import Dataset, Split
@@ -112,3 +113,17 @@ def test_studyforrest_from_its_files(data_folder, tmp_path):
     assert [split.batch.size for split in dataset.splits().values()] == [2428, 348, 639]
     assert dataset.shapes() == {"text": (96, 48), "audio": (5, 20), "vision": (149, 20)}
     assert dataset.test.ids[0] == "961 s"
+
+
+@pytest.mark.parametrize("setting", ["aligned", "unaligned"])
+def test_mosei_from_files_of_its_form(setting, tmp_path, monkeypatch):
+    monkeypatch.setenv("LDDU_CACHE", str(tmp_path / "cache"))
+    script = Path(__file__).parents[3] / "experiments" / "generate_mosei.py"
+    sizes = ["--train", "30", "--valid", "10", "--test", "10"]
+    made = ["--layout", f"mmsa-{setting}", *sizes, "--out", str(tmp_path / "files")]
+    subprocess.run([sys.executable, str(script), *made], check=True, capture_output=True)
+    builder = builders.CmuMosei(config=setting, data_dir=tmp_path / "tfds")
+    builders.prepare(builder, tmp_path / "files")
+    want = mosei.load(tmp_path / "files", setting=setting)
+    assert want.train.batch.size > 20
+    assert_equal(builders.read(builder, progress=False), want)
