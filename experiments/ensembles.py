@@ -106,9 +106,8 @@ def main(args: Args) -> None:
         "bayes": results.aggregate([score(lambda b: synthetic.bayes_posterior(b, test.config))]),
     }
     command, total = shlex.join(["python", *sys.argv]), time.perf_counter() - began
-    table["cost"] = {way: {"mean": s, "std": 0.0, "n": 1} for way, s in seconds.items()}
-    results.write_results(args.out / "results.json", table, command, base, total)
-    del table["cost"]
+    cost = results.aggregate([seconds])
+    results.write_results(args.out / "results.json", {**table, "cost": cost}, command, base, total)
     print(results.format_table(table, COLUMNS, markdown=True, digits=4))
 
 

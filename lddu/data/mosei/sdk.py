@@ -6,6 +6,7 @@ vectors have no silences ("sp"), so neither has the result. Unaligned means the 
 the segment, averaged in equal bins where there are more than 500.
 """
 
+import abc
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -178,7 +179,7 @@ def _by_time(intervals: np.ndarray) -> tuple[np.ndarray, ...]:
     return order, starts[order], ends, np.maximum.accumulate(ends) if len(ends) else ends
 
 
-class Pooled:
+class Pooled(abc.ABC):
     """The features of one sample, a mean of frames at each step, computed when they are read.
 
     Attributes:
@@ -189,9 +190,9 @@ class Pooled:
         self._source, self._video = source, video
         self.shape = (steps, source.sequence.width)
 
+    @abc.abstractmethod
     def _parts(self) -> Sequence[np.ndarray]:
         """Numbers of the frames of each step."""
-        raise NotImplementedError
 
     def __array__(self, dtype: np.dtype | None = None, copy: bool | None = None) -> np.ndarray:
         """(steps, features) float32."""
