@@ -1,5 +1,6 @@
 """The LDDU model: encoders, label attention, latent Gaussians, fusion, expected probability."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import flax.linen as nn
@@ -8,14 +9,14 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from lddu.config import ModelConfig
+from lddu.config import ModalityConfig, ModelConfig
 from lddu.gaussian import Gaussian
-from lddu.nn.encoder import ModalityEncoder
+from lddu.nn.encoder import ModalityEncoder, windows
 from lddu.nn.fusion import FUSIONS
 from lddu.nn.label_attention import LabelAttention
 from lddu.nn.latent import LatentGaussian
 from lddu.nn.statistics import PooledStatistics
-from lddu.structs import Batch, Modality, Prediction
+from lddu.structs import Batch, Modality, Packing, Prediction
 
 
 class LDDU(nn.Module):
@@ -34,12 +35,20 @@ class LDDU(nn.Module):
     config: ModelConfig
 
     @nn.compact
-    def __call__(self, batch: Batch, deterministic: bool = True) -> Prediction:
+    def __call__(
+        self,
+        batch: Batch,
+        deterministic: bool = True,
+        packing: Mapping[str, Packing] | None = None,
+    ) -> Prediction:
         """Predicts.
 
         Args:
           batch: A batch that fits the configuration (see `lddu.data.check_batch`).
           deterministic: Without dropout and with the closed-form expected probability.
+          packing: name -> where the encoder puts the steps of that modality (see
+            `lddu.data.packing`), for sequences far shorter than their padding; the others stay
+            padded. It changes the cost, not the result, and needs `config.mask_padding`.
 
         Returns:
           A `Prediction`; `aleatoric` and `epistemic` are left to `lddu.uncertainty`.
@@ -57,9 +66,8 @@ class LDDU(nn.Module):
             # Without masking, the steps of a modality that is there all count.
             seen = mask if cfg.mask_padding else jnp.broadcast_to(present[-1][:, None], mask.shape)
             values = jnp.where(mask[..., None], values, 0.0)
-            features.append(
-                self._label_features(m.name, m.length, labels, values, seen, deterministic)
-            )
+            place = (packing or {}).get(m.name)
+            features.append(self._label_features(m, labels, values, seen, deterministic, place))
             latents[m.name] = LatentGaussian(
                 cfg.latent_hidden,
                 cfg.latent,
@@ -88,14 +96,20 @@ class LDDU(nn.Module):
         )
 
     def _label_features(
-        self, name: str, length: int, labels: Array, values: Array, mask: Array, deterministic: bool
+        self,
+        m: ModalityConfig,
+        labels: Array,
+        values: Array,
+        mask: Array,
+        deterministic: bool,
+        packing: Packing | None,
     ) -> Array:
         cfg = self.config
-        states = ModalityEncoder(cfg.encoder, length, name=f"encoder_{name}")(
-            values, mask, deterministic
+        states = ModalityEncoder(cfg.encoder, m.length, m.stride, name=f"encoder_{m.name}")(
+            values, mask, deterministic, packing
         )
-        features = LabelAttention(cfg.label_dropout, name=f"label_attention_{name}")(
-            labels, states, mask, deterministic
+        features = LabelAttention(cfg.label_dropout, name=f"label_attention_{m.name}")(
+            labels, states, windows(mask, m.stride).any(-1), deterministic, packing
         )
         if cfg.statistics:
             features += PooledStatistics(
@@ -103,7 +117,7 @@ class LDDU(nn.Module):
                 len(cfg.labels),
                 cfg.encoder.hidden,
                 cfg.statistics_dropout,
-                name=f"statistics_{name}",
+                name=f"statistics_{m.name}",
             )(values, mask, deterministic)
         return features
 

@@ -21,16 +21,20 @@ class ModalityConfig:
     Attributes:
       name: Its key in `Batch.modalities`.
       features: Width D of a step.
-      length: Longest sequence in steps; the position table has this size.
+      length: Longest sequence in steps; the position table has this size, over the stride.
+      stride: Consecutive steps that a strided convolution merges into one before the encoder, whose
+        cost grows with their number; for long sequences.
     """
 
     name: str
     features: int
     length: int
+    stride: int = 1
 
     def __post_init__(self):
         require(self.features > 0, f"modality {self.name!r}: features={self.features}, not > 0")
         require(self.length > 0, f"modality {self.name!r}: length={self.length}, not > 0")
+        require(self.stride > 0, f"modality {self.name!r}: stride={self.stride}, not > 0")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,6 +53,12 @@ class EncoderConfig:
       layer_norm_epsilon: Epsilon of every other LayerNorm.
       kernel_std: Standard deviation of the initial weights; None scales it by the inputs (LeCun).
         BERT and the official code take 0.02.
+      attention: "full" holds all attention weights in memory, "blocked" those of a block of steps,
+        "cudnn" takes the fused kernel of a GPU; "auto" chooses between the first two by length. See
+        `lddu.nn.attention`.
+      remat: Whether the backward pass computes each layer again rather than keep its inner results.
+      dtype: What encoder and label-wise attention compute in, "float32" or "bfloat16". Parameters,
+        softmaxes, layer norms' statistics, latent distributions and losses stay float32.
     """
 
     hidden: int = 256
@@ -61,8 +71,17 @@ class EncoderConfig:
     input_norm_epsilon: float = 1e-5
     layer_norm_epsilon: float = 1e-12
     kernel_std: float | None = None
+    attention: Literal["auto", "full", "blocked", "cudnn"] = "auto"
+    remat: bool = False
+    dtype: Literal["float32", "bfloat16"] = "float32"
 
     def __post_init__(self):
+        for name, choices in (
+            ("attention", ("auto", "full", "blocked", "cudnn")),
+            ("dtype", ("float32", "bfloat16")),
+        ):
+            value = getattr(self, name)
+            require(value in choices, f"encoder: {name}={value!r}; choose from {choices}")
         require(
             self.hidden % self.heads == 0,
             f"encoder: hidden={self.hidden} is not a multiple of heads={self.heads}",

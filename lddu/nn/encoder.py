@@ -1,55 +1,18 @@
 """Transformer encoders for padded sequences, in the post-norm form of BERT and LDDU."""
 
+import math
+from typing import Any
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax import Array
 
 from lddu.config import EncoderConfig
-
-
-def attend(
-    query: Array, key: Array, value: Array, mask: Array, dropout_key: Array | None, rate: float
-) -> Array:
-    """Multi-head scaled dot-product attention over real steps only.
-
-    Args:
-      query: (B, S, H, K).
-      key: (B, T, H, K).
-      value: (B, T, H, K).
-      mask: (B, T) bool, True where a key may be attended to. A row without any gives zeros.
-      dropout_key: PRNG key for dropout on the attention weights, or None for none.
-      rate: Dropout rate in [0, 1).
-
-    Returns:
-      (B, S, H, K).
-    """
-    logits = jnp.einsum("bshk,bthk->bhst", query, key) / jnp.sqrt(query.shape[-1]).astype(
-        query.dtype
-    )
-    weights = masked_softmax(logits, mask[:, None, None, :])
-    if dropout_key is not None and rate > 0:
-        keep = jax.random.bernoulli(dropout_key, 1.0 - rate, weights.shape)
-        weights = jnp.where(keep, weights / (1.0 - rate), 0.0)
-    return jnp.einsum("bhst,bthk->bshk", weights, value)
-
-
-def masked_softmax(logits: Array, mask: Array) -> Array:
-    """Softmax over the last axis where `mask` holds; all zeros where it holds nowhere.
-
-    Args:
-      logits: (..., T).
-      mask: Broadcasts against (..., T), bool.
-
-    Returns:
-      (..., T) weights that sum to 1, or to 0 where nothing is left; gradients are finite.
-    """
-    lowest = jnp.finfo(logits.dtype).min
-    logits = jnp.where(mask, logits, lowest)
-    weights = jnp.exp(logits - jax.lax.stop_gradient(logits.max(-1, keepdims=True)))
-    weights = jnp.where(mask, weights, 0.0)
-    total = weights.sum(-1, keepdims=True)
-    return weights / jnp.where(total > 0, total, 1.0)
+from lddu.nn.attention import attend
+from lddu.nn.dropout import Dropout
+from lddu.nn.layout import lay_out
+from lddu.structs import Packing
 
 
 class TransformerLayer(nn.Module):
@@ -59,31 +22,47 @@ class TransformerLayer(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array, mask: Array, deterministic: bool) -> Array:
-        """Maps (B, T, hidden) to (B, T, hidden)."""
+        """Maps (B, T, hidden) to (B, T, hidden); `mask` as in `lddu.nn.attention.attend`."""
         cfg = self.config
-        split = (cfg.heads, cfg.hidden // cfg.heads)
+        dtype = compute_dtype(cfg)
         init = _kernel_init(cfg)
-
-        def projection(name: str) -> Array:
-            return nn.DenseGeneral(split, kernel_init=init, name=name)(x)
-
+        # One product for all three: wider matrices, and the input is read once.
+        parts = [_HeadWeights(cfg, name=name)() for name in ("query", "key", "value")]
+        kernel, bias = (jnp.concatenate(x, axis=-1) for x in zip(*parts, strict=True))
+        x, kernel, bias = nn.dtypes.promote_dtype(x, kernel, bias, dtype=dtype)
+        joined = x @ kernel + bias
+        heads = (*x.shape[:2], cfg.heads, cfg.hidden // cfg.heads)
+        query, key, value = (part.reshape(heads) for part in jnp.split(joined, 3, axis=-1))
         dropout_key = None if deterministic else self.make_rng("dropout")
-        y = attend(
-            projection("query"),
-            projection("key"),
-            projection("value"),
-            mask,
-            dropout_key,
-            cfg.attention_dropout,
+        y = attend(query, key, value, mask, dropout_key, cfg.attention_dropout, cfg.attention)
+        y = nn.DenseGeneral(
+            cfg.hidden, axis=(-2, -1), kernel_init=init, dtype=dtype, name="attention_out"
+        )(y)
+        y = Dropout(cfg.dropout)(y, deterministic)
+        x = _norm(cfg, "attention_norm")(x + y)
+        y = nn.Dense(cfg.feed_forward, kernel_init=init, dtype=dtype, name="feed_forward_in")(x)
+        y = _gelu(y)
+        y = nn.Dense(cfg.hidden, kernel_init=init, dtype=dtype, name="feed_forward_out")(y)
+        y = Dropout(cfg.dropout)(y, deterministic)
+        return _norm(cfg, "feed_forward_norm")(x + y)
+
+
+class _HeadWeights(nn.Module):
+    """Weights of a projection to all heads, kept apart by head as `nn.DenseGeneral` keeps them."""
+
+    config: EncoderConfig
+
+    @nn.compact
+    def __call__(self) -> tuple[Array, Array]:
+        """The kernel (hidden, hidden) and the bias (hidden,)."""
+        hidden, heads = self.config.hidden, self.config.heads
+        init = _kernel_init(self.config)
+        kernel = self.param(
+            "kernel",
+            lambda key: init(key, (hidden, hidden)).reshape(hidden, heads, hidden // heads),
         )
-        y = nn.DenseGeneral(cfg.hidden, axis=(-2, -1), kernel_init=init, name="attention_out")(y)
-        y = nn.Dropout(cfg.dropout)(y, deterministic)
-        x = _norm(cfg.layer_norm_epsilon, "attention_norm")(x + y)
-        y = nn.Dense(cfg.feed_forward, kernel_init=init, name="feed_forward_in")(x)
-        y = nn.gelu(y, approximate=False)
-        y = nn.Dense(cfg.hidden, kernel_init=init, name="feed_forward_out")(y)
-        y = nn.Dropout(cfg.dropout)(y, deterministic)
-        return _norm(cfg.layer_norm_epsilon, "feed_forward_norm")(x + y)
+        bias = self.param("bias", nn.initializers.zeros_init(), (heads, hidden // heads))
+        return kernel.reshape(hidden, hidden), bias.reshape(hidden)
 
 
 class Transformer(nn.Module):
@@ -93,45 +72,101 @@ class Transformer(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array, mask: Array, deterministic: bool = True) -> Array:
-        """Maps embedded steps (B, T, hidden), real where `mask` (B, T), to (B, T, hidden)."""
+        """Maps embedded steps (B, T, hidden) to (B, T, hidden).
+
+        Args:
+          x: Embedded steps.
+          mask: As in `lddu.nn.attention.attend`: (B, T) or (B, T, T).
+          deterministic: Without dropout.
+        """
+        # Rematerialised, a layer keeps nothing but its input for the backward pass.
+        layer = (
+            nn.remat(TransformerLayer, static_argnums=3)
+            if self.config.remat
+            else (TransformerLayer)
+        )
         for i in range(self.config.layers):
-            x = TransformerLayer(self.config, name=f"layer_{i}")(x, mask, deterministic)
+            x = layer(self.config, name=f"layer_{i}")(x, mask, deterministic)
         return x
 
 
 class ModalityEncoder(nn.Module):
-    """From one modality's features to contextual states: norm, projection, positions, layers."""
+    """From one modality's features to contextual states: norm, projection, positions, layers.
+
+    With a stride s > 1 the projection is a convolution over s steps with stride s, so that the
+    layers see ceil(T / s) steps.
+    """
 
     config: EncoderConfig
     length: int
+    stride: int = 1
 
     @nn.compact
-    def __call__(self, values: Array, mask: Array, deterministic: bool = True) -> Array:
+    def __call__(
+        self,
+        values: Array,
+        mask: Array,
+        deterministic: bool = True,
+        packing: Packing | None = None,
+    ) -> Array:
         """Encodes padded features.
 
         Args:
           values: (B, T, D) features, T at most `length`.
           mask: (B, T) bool, True at real steps.
           deterministic: Without dropout.
+          packing: Where to put the samples' steps (after the stride), or None to leave them padded.
 
         Returns:
-          (B, T, hidden). Real steps do not depend on what stands at padded ones.
+          (B, ceil(T / s), hidden), or (R, ceil(T / s), hidden) where packed. Real steps do not
+          depend on what stands at padded ones.
         """
         cfg = self.config
+        dtype = compute_dtype(cfg)
+        layout = lay_out(windows(mask, self.stride).any(-1), packing)
         # Padding may hold anything, NaN included; zeroed here so that 0 * NaN never meets a sum.
         x = jnp.where(mask[..., None], values, 0.0)
+        x = layout.pack(windows(x, self.stride))
         if cfg.input_norm:
-            x = _norm(cfg.input_norm_epsilon, "input_norm")(x)
-        x = nn.Dense(cfg.hidden, kernel_init=_kernel_init(cfg), name="project")(x)
-        table = self.param("positions", nn.initializers.normal(0.02), (self.length, cfg.hidden))
-        x = _norm(cfg.layer_norm_epsilon, "norm")(x + table[: x.shape[1]])
-        x = nn.Dropout(cfg.dropout)(x, deterministic)
-        return Transformer(cfg, name="transformer")(x, mask, deterministic)
+            x = nn.LayerNorm(cfg.input_norm_epsilon, use_fast_variance=False, name="input_norm")(x)
+        if self.stride > 1:
+            # Steps beyond the end of a sequence add nothing to its last window.
+            x = jnp.where(layout.pack(windows(mask, self.stride))[..., None], x, 0.0)
+        x = x.reshape(*x.shape[:2], -1)
+        x = nn.Dense(cfg.hidden, kernel_init=_kernel_init(cfg), dtype=dtype, name="project")(x)
+        steps = -(-self.length // self.stride)
+        table = self.param("positions", nn.initializers.normal(0.02), (steps, cfg.hidden))
+        x = _norm(cfg, "norm")(x + layout.positions(table.astype(x.dtype)))
+        x = Dropout(cfg.dropout)(x, deterministic)
+        return Transformer(cfg, name="transformer")(x, layout.attention_mask, deterministic)
 
 
-def _norm(epsilon: float, name: str) -> nn.LayerNorm:
+def compute_dtype(config: EncoderConfig) -> Any:
+    """The type to compute in, or None for that of inputs and parameters."""
+    return None if config.dtype == "float32" else jnp.dtype(config.dtype)
+
+
+def windows(x: Array, stride: int) -> Array:
+    """(B, T, ...) -> (B, ceil(T / stride), stride, ...), filled up with zeros."""
+    count = -(-x.shape[1] // stride)
+    x = jnp.pad(x, [(0, 0), (0, count * stride - x.shape[1]), *[(0, 0)] * (x.ndim - 2)])
+    return x.reshape(x.shape[0], count, stride, *x.shape[2:])
+
+
+def _norm(config: EncoderConfig, name: str) -> nn.LayerNorm:
     # The fast variance, E[x^2] - E[x]^2, is noise for features far from 0.
-    return nn.LayerNorm(epsilon=epsilon, use_fast_variance=False, name=name)
+    return nn.LayerNorm(
+        config.layer_norm_epsilon, use_fast_variance=False, dtype=compute_dtype(config), name=name
+    )
+
+
+def _gelu(x: Array) -> Array:
+    """The exact GELU by erf, which is a polynomial where the erfc of `nn.gelu` takes exponentials.
+
+    References:
+      Hendrycks and Gimpel, "Gaussian Error Linear Units", arXiv:1606.08415.
+    """
+    return 0.5 * x * (1.0 + jax.lax.erf(x * math.sqrt(0.5)))
 
 
 def _kernel_init(config: EncoderConfig) -> nn.initializers.Initializer:

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from lddu.gaussian import Gaussian
+from lddu.nn.dropout import Dropout
 
 
 class GaussianLogit(nn.Module):
@@ -64,5 +65,5 @@ class JointHead(nn.Module):
                 axis_size=self.labels,
             )
         x = dense(self.hidden, name="hidden")(x)
-        x = nn.relu(nn.Dropout(self.dropout)(x, deterministic))
+        x = nn.relu(Dropout(self.dropout)(x, deterministic))
         return dense(1, name="out")(x)[..., 0]

@@ -1,10 +1,15 @@
 """Label-wise attention: one feature vector per label from a sequence of states."""
 
+import math
+
 import flax.linen as nn
 import jax.numpy as jnp
 from jax import Array
 
-from lddu.nn.encoder import masked_softmax
+from lddu.nn.attention import masked_softmax
+from lddu.nn.dropout import Dropout
+from lddu.nn.layout import lay_out
+from lddu.structs import Packing
 
 
 class LabelAttention(nn.Module):
@@ -19,24 +24,39 @@ class LabelAttention(nn.Module):
     dropout: float = 0.1
 
     @nn.compact
-    def __call__(self, labels: Array, states: Array, mask: Array, deterministic: bool) -> Array:
+    def __call__(
+        self,
+        labels: Array,
+        states: Array,
+        mask: Array,
+        deterministic: bool,
+        packing: Packing | None = None,
+    ) -> Array:
         """Attends.
 
         Args:
           labels: (C, hidden) label embeddings, shared by all modalities.
-          states: (B, T, hidden) encoder states.
+          states: (B, T, hidden) encoder states, or (R, T, hidden) where packed.
           mask: (B, T) bool, True at real steps.
           deterministic: Without dropout.
+          packing: Where the samples' steps lie, or None if padded.
 
         Returns:
-          (B, C, hidden); a sample without any real step yields the output bias alone.
+          (B, C, hidden) in float32; a sample without any real step yields the output bias alone.
         """
-        hidden = states.shape[-1]
-        states = jnp.where(mask[..., None], states, 0.0)  # padding may hold NaN
-        query = nn.Dense(hidden, name="query")(labels)
-        memory = nn.Dense(hidden, name="memory")(states)
-        logits = jnp.einsum("cd,btd->bct", query, memory) / jnp.sqrt(hidden).astype(states.dtype)
+        hidden, dtype = states.shape[-1], states.dtype
+        precise = jnp.promote_types(dtype, jnp.float32)
+        layout = lay_out(mask, packing)
+        if packing is None:
+            states = jnp.where(mask[..., None], states, 0)  # padding may hold NaN
+        query = nn.Dense(hidden, name="query")(labels) * (1.0 / math.sqrt(hidden))
+        memory = layout.unpack(nn.Dense(hidden, dtype=dtype, name="memory")(states))
+        logits = jnp.einsum(
+            "cd,btd->bct", query.astype(dtype), memory, preferred_element_type=precise
+        )
         weights = masked_softmax(logits, mask[:, None, :])
-        attended = jnp.einsum("bct,btd->bcd", weights, memory)
-        attended = nn.Dropout(self.dropout)(attended, deterministic)
+        attended = jnp.einsum(
+            "bct,btd->bcd", weights.astype(dtype), memory, preferred_element_type=precise
+        )
+        attended = Dropout(self.dropout)(attended, deterministic)
         return nn.Dense(hidden, name="out")(attended)

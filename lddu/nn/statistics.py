@@ -4,6 +4,8 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jax import Array
 
+from lddu.nn.dropout import Dropout
+
 
 def masked_mean_std(values: Array, mask: Array) -> tuple[Array, Array]:
     """Mean and standard deviation over real steps.
@@ -39,7 +41,7 @@ class PooledStatistics(nn.Module):
     def __call__(self, values: Array, mask: Array, deterministic: bool) -> Array:
         """Maps (B, T, D) features, real where `mask` (B, T), to (B, labels, hidden)."""
         x = jnp.concatenate(masked_mean_std(values, mask), axis=-1)
-        x = nn.Dropout(self.dropout)(x, deterministic)
+        x = Dropout(self.dropout)(x, deterministic)
         x = nn.gelu(nn.Dense(self.width, name="bottleneck")(x))
-        x = nn.Dropout(self.dropout)(x, deterministic)
+        x = Dropout(self.dropout)(x, deterministic)
         return nn.DenseGeneral((self.labels, self.hidden), name="per_label")(x)

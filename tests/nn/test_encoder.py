@@ -12,7 +12,8 @@ from hypothesis.extra import numpy as hnp
 from scipy.special import softmax
 
 from lddu.config import EncoderConfig
-from lddu.nn.encoder import ModalityEncoder, attend, masked_softmax
+from lddu.nn.attention import attend, masked_softmax
+from lddu.nn.encoder import ModalityEncoder
 
 LENGTH, WIDTH = 6, 3
 STEPS = np.array([6, 4, 1, 0])  # the last row is all padding

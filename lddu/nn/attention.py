@@ -1,0 +1,119 @@
+"""Multi-head attention over real steps, in forms that trade memory for time."""
+
+import math
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from lddu.nn.dropout import drop
+
+Form = Literal["auto", "full", "blocked", "cudnn"]
+
+_BLOCK = 64  # queries whose weights are in memory together
+_SHORT = 128  # steps up to which "auto" takes the full form
+
+
+def attend(
+    query: Array,
+    key: Array,
+    value: Array,
+    mask: Array,
+    dropout_key: Array | None = None,
+    rate: float = 0.0,
+    form: Form = "auto",
+) -> Array:
+    """Multi-head scaled dot-product attention over real steps only.
+
+    Args:
+      query: (B, S, H, K).
+      key: (B, T, H, K).
+      value: (B, T, H, K).
+      mask: (B, T), or (B, S, T) where it differs between queries; bool, True where a key may be
+        attended to. A query without any gives zeros.
+      dropout_key: PRNG key for dropout on the attention weights, or None for none.
+      rate: Dropout rate in [0, 1).
+      form: "full" holds all (B, H, S, T) weights, also for the backward pass. "blocked" holds those
+        of a block of queries only and computes them again in the backward pass. "cudnn" calls the
+        fused kernel of cuDNN: on a GPU, in bfloat16, without dropout. "auto" is "full" for short
+        sequences and "blocked" for long ones.
+
+    Returns:
+      (B, S, H, K). All forms agree but for rounding, and for which weights dropout hits.
+
+    Raises:
+      ValueError: If "cudnn" is asked for where it cannot do it.
+    """
+    if mask.ndim == 2:
+        mask = mask[:, None, :]
+    dropping = dropout_key is not None and rate > 0
+    if form == "cudnn":
+        if dropping or query.dtype != jnp.bfloat16:
+            raise ValueError(
+                f"cuDNN attention is for bfloat16 without dropout; got {query.dtype}, dropout rate "
+                f"{rate if dropping else 0}. Set encoder.dtype='bfloat16' and "
+                "encoder.attention_dropout=0, or take another encoder.attention"
+            )
+        out = jax.nn.dot_product_attention(
+            query, key, value, mask=mask[:, None], implementation="cudnn"
+        )
+        return jnp.where(mask.any(-1)[..., None, None], out, 0)
+    if form == "auto":
+        form = "full" if max(query.shape[1], key.shape[1]) <= _SHORT else "blocked"
+    if form == "full":
+        return _full(query, key, value, mask, dropout_key if dropping else None, rate)
+    return _blocked(query, key, value, mask, dropout_key if dropping else None, rate)
+
+
+def masked_softmax(logits: Array, mask: Array) -> Array:
+    """Softmax over the last axis where `mask` holds; all zeros where it holds nowhere.
+
+    Args:
+      logits: (..., T).
+      mask: Broadcasts against (..., T), bool.
+
+    Returns:
+      (..., T) weights that sum to 1, or to 0 where nothing is left; gradients are finite.
+    """
+    lowest = jnp.finfo(logits.dtype).min
+    logits = jnp.where(mask, logits, lowest)
+    weights = jnp.exp(logits - jax.lax.stop_gradient(logits.max(-1, keepdims=True)))
+    weights = jnp.where(mask, weights, 0.0)
+    total = weights.sum(-1, keepdims=True)
+    return weights / jnp.where(total > 0, total, 1.0)
+
+
+def _full(
+    query: Array, key: Array, value: Array, mask: Array, dropout_key: Array | None, rate: float
+) -> Array:
+    precise = jnp.promote_types(query.dtype, jnp.float32)
+    # The scale on the queries, of which there are fewer than of weights; the softmax in float32.
+    query = query * (1.0 / math.sqrt(query.shape[-1]))
+    logits = jnp.einsum("bshk,bthk->bhst", query, key, preferred_element_type=precise)
+    weights = masked_softmax(logits, mask[:, None])
+    if dropout_key is not None:
+        weights = drop(dropout_key, weights, rate)
+    return jnp.einsum("bhst,bthk->bshk", weights.astype(value.dtype), value)
+
+
+def _blocked(
+    query: Array, key: Array, value: Array, mask: Array, dropout_key: Array | None, rate: float
+) -> Array:
+    steps = query.shape[1]
+    count = -(-steps // _BLOCK)
+    short = count * _BLOCK - steps
+
+    def blocks(x: Array) -> Array:
+        """(B, S, ...) -> (count, B, block, ...)"""
+        x = jnp.pad(x, [(0, 0), (0, short), *[(0, 0)] * (x.ndim - 2)])
+        return jnp.moveaxis(x.reshape(x.shape[0], count, _BLOCK, *x.shape[2:]), 1, 0)
+
+    def one(block: tuple[Array, Array, Array]) -> Array:
+        number, q, m = block
+        own = None if dropout_key is None else jax.random.fold_in(dropout_key, number)
+        return _full(q, key, value, m, own, rate)
+
+    per_query = blocks(mask) if mask.shape[1] > 1 else jnp.broadcast_to(mask, (count, *mask.shape))
+    out = jax.lax.map(jax.checkpoint(one), (jnp.arange(count), blocks(query), per_query))
+    return jnp.moveaxis(out, 0, 1).reshape(query.shape[0], -1, *query.shape[2:])[:, :steps]
