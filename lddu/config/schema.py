@@ -238,8 +238,10 @@ class TrainConfig:
         after the other: "always", "never", or "auto", at the same time if there are several and
         JAX's default backend is not "cpu", where it gains nothing. Both ways share initial weights
         and order of examples, but draw other dropout masks and noise.
-      devices: At most this many (of each process); 0 for all, or for one where they are CPUs. But
-        for rounding the result is the same (see `lddu.training.sharding`).
+      devices: At most this many (of each process); 0 for all, or for one where they are CPUs. They
+        share the rows of a batch and, if members train at the same time, the members. But for
+        rounding, and the draws of members that train at the same time, the result is the same (see
+        `lddu.training.sharding`).
       seed: Root of all randomness in the run.
     """
 

@@ -1,5 +1,6 @@
 """Training of all ensemble members at once: one vectorised step, on one device or several."""
 
+import math
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -23,10 +24,15 @@ from lddu.training.setup import (
     show,
     stopped,
 )
-from lddu.training.sharding import largest_divisor, training_devices
+from lddu.training.sharding import (
+    DATA,
+    MEMBERS,
+    member_mesh,
+    split_probs,
+    split_step,
+    training_devices,
+)
 from lddu.training.step import build_probs, build_step, in_batches
-
-_AXIS = "members"
 
 
 class EnsembleTrainer(Setup):
@@ -36,11 +42,14 @@ class EnsembleTrainer(Setup):
     order of examples, the choice of the epoch and the early stopping that it would have alone; a
     member that has stopped is still computed, but no longer recorded, until the last one stops.
     Dropout masks, feature noise and other draws inside a step are not those that it would have
-    alone, and differ with the number of members and devices: `jax.vmap` draws RBG bits for all
+    alone, and differ with the number of members and groups: `jax.vmap` draws RBG bits for all
     members from one key.
 
-    On several devices each holds an equal number of members and all of the data, and they do not
-    communicate. As many devices are used as divide the number of members.
+    Several devices form a mesh ("members", "data"): as many groups as divide the number of
+    members, each with as many devices as divide the batch size, such that most devices are used
+    (`lddu.training.sharding.mesh_shape`). A group holds an equal number of members and does not
+    communicate with others. Its devices hold the same members and all of the data, and share the
+    rows of every batch, which changes results by rounding only.
     """
 
     def __init__(
@@ -68,13 +77,15 @@ class EnsembleTrainer(Setup):
             )
         if devices is None:
             devices = training_devices(config.train.devices) or jax.local_devices()[:1]
-        mesh = member_mesh(config.train.members, devices)
-        self._sharding = NamedSharding(mesh, PartitionSpec(_AXIS))
+        mesh = member_mesh(config.train.members, config.train.batch_size, devices)
+        self._sharding = NamedSharding(mesh, PartitionSpec(MEMBERS))
         super().__init__(config, train, valid, mesh)
-        step = build_step(config, self._optimizer, self.normalizer)
+        step = split_step(build_step(config, self._optimizer, self.normalizer), mesh)
         self._step = over_members(step, mesh, (0, None, 0, None, 0), donate=True)
-        probs = over_members(build_probs(config, self.normalizer), mesh, (0, None, None))
-        self._evaluate = in_batches(probs, min(256, valid.size))
+        probs = split_probs(build_probs(config, self.normalizer), mesh)
+        probs = over_members(probs, mesh, (0, None, None))
+        parts = mesh.shape[DATA]
+        self._evaluate = in_batches(probs, math.ceil(min(256, valid.size) / parts) * parts)
         self._keep = over_members(_choose, mesh, (0, 0, 0), donate=True)
 
     def run(self, folder: str | os.PathLike | None = None, progress: bool = True) -> list[Trained]:
@@ -171,12 +182,6 @@ class EnsembleTrainer(Setup):
         return {k: self._scores(probs[k]) for k in members}
 
 
-def member_mesh(members: int, devices: Sequence[jax.Device] | None = None) -> Mesh:
-    """A 1-D mesh of as many devices as divide the members; of `jax.local_devices()` for None."""
-    devices = jax.local_devices() if devices is None else devices
-    return Mesh(np.array(devices[: largest_divisor(members, len(devices))]), (_AXIS,))
-
-
 def over_members(
     function: Callable, mesh: Mesh, in_axes: tuple[int | None, ...], donate: bool = False
 ) -> Callable:
@@ -191,20 +196,23 @@ def over_members(
     Returns:
       The jitted function; every leaf of its result has a leading axis of members.
     """
-    specs = tuple(PartitionSpec() if axis is None else PartitionSpec(_AXIS) for axis in in_axes)
-    # By `shard_map` each device runs its members as a program of its own. Partitioned by the
-    # compiler instead, random draws would make the devices wait for each other.
+    specs = tuple(PartitionSpec() if axis is None else PartitionSpec(MEMBERS) for axis in in_axes)
+    # By `shard_map` each group runs its members as a program of its own. Partitioned by the
+    # compiler instead, random draws would make the groups wait for each other. Only the rows of a
+    # group's batches are left to the compiler, and nothing where a group is one device.
+    manual = set(mesh.axis_names) if mesh.shape[DATA] == 1 else {MEMBERS}
     mapped = jax.shard_map(
         jax.vmap(function, in_axes=in_axes),
         mesh=mesh,
         in_specs=specs,
-        out_specs=PartitionSpec(_AXIS),
+        out_specs=PartitionSpec(MEMBERS),
+        axis_names=manual,
         check_vma=False,
     )
     return jax.jit(
         mapped,
         in_shardings=tuple(NamedSharding(mesh, spec) for spec in specs),
-        out_shardings=NamedSharding(mesh, PartitionSpec(_AXIS)),
+        out_shardings=NamedSharding(mesh, PartitionSpec(MEMBERS)),
         donate_argnums=0 if donate else (),
     )
 

@@ -5,6 +5,9 @@ axis "data". The functions are those of a single device, compiled for the mesh, 
 the loss (contrasts, softmaxes over the batch, means by weight) is that of the whole batch, and
 results differ from those of a single device by rounding only.
 
+Where members of an ensemble train at the same time, in one process, the mesh has a second axis,
+"members": each of its groups of devices trains some of the members (`lddu.training.ensemble`).
+
 Several processes, each with devices of its own (a TPU pod, several GPU hosts), run one program on
 the same data, with one folder that all of them see:
 
@@ -16,6 +19,7 @@ processes. To save it, call `fit` with that folder in a single process, which fi
 and only loads it: orbax, which writes the parameters, would wait for the other processes.
 """
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -27,7 +31,8 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from lddu.data.batching import fingerprint
 from lddu.structs import Batch
 
-_AXIS = "data"
+DATA = "data"
+MEMBERS = "members"
 
 
 def training_devices(limit: int = 0) -> list[jax.Device] | None:
@@ -59,7 +64,34 @@ def data_mesh(batch_size: int, devices: Sequence[jax.Device]) -> Mesh:
             "multiple of their number"
         )
     used = largest_divisor(batch_size // len(groups), min(len(group) for group in groups))
-    return Mesh(np.array([device for group in groups for device in group[:used]]), (_AXIS,))
+    return Mesh(np.array([device for group in groups for device in group[:used]]), (DATA,))
+
+
+def mesh_shape(members: int, batch_size: int, devices: int) -> tuple[int, int]:
+    """How to divide an ensemble among devices.
+
+    Args:
+      members: How many members there are; divided into groups of equal size.
+      batch_size: Rows of a member's batch; divided into parts of equal size.
+      devices: How many there are; each takes one part of the batches of one group.
+
+    Returns:
+      The numbers (groups, parts) that use most devices; of equals those with most groups, because
+      groups do not communicate.
+    """
+    shapes = [
+        (groups, largest_divisor(batch_size, devices // groups))
+        for groups in range(1, devices + 1)
+        if members % groups == 0
+    ]
+    return max(shapes, key=lambda shape: (shape[0] * shape[1], shape[0]))
+
+
+def member_mesh(members: int, batch_size: int, devices: Sequence[jax.Device]) -> Mesh:
+    """A mesh ("members", "data") of the shape that `mesh_shape` chooses."""
+    groups, parts = mesh_shape(members, batch_size, len(devices))
+    used = np.array(devices[: groups * parts]).reshape(groups, parts)
+    return Mesh(used, (MEMBERS, DATA))
 
 
 def largest_divisor(number: int, limit: int) -> int:
@@ -102,6 +134,44 @@ def require_same(*data: Batch) -> None:
         )
 
 
+def split_rows(function: Callable, mesh: Mesh, arguments: tuple[int, ...]) -> Callable:
+    """Spreads the rows of some arguments over the mesh axis "data", to be compiled for the mesh.
+
+    Args:
+      function: Of positional arguments, pytrees of arrays.
+      mesh: One with an axis "data", whose size divides the number of rows.
+      arguments: Positions of those of which every leaf has a leading axis of rows.
+
+    Returns:
+      `function`, as it is if the axis has size 1. What is gathered by sharded indices is sharded,
+      and so is all that is computed from it.
+    """
+    if mesh.shape[DATA] == 1:
+        return function
+    split = NamedSharding(mesh, PartitionSpec(DATA))
+
+    @functools.wraps(function)
+    def sharded(*args):
+        return function(
+            *(
+                jax.lax.with_sharding_constraint(arg, split) if k in arguments else arg
+                for k, arg in enumerate(args)
+            )
+        )
+
+    return sharded
+
+
+def split_step(step: Callable, mesh: Mesh) -> Callable:
+    """step(state, data, rows, weight, key) of `build_step` with its rows split over "data"."""
+    return split_rows(step, mesh, (2, 3))
+
+
+def split_probs(probs: Callable, mesh: Mesh) -> Callable:
+    """probs(params, data, rows) of `build_probs` with its rows split over "data"."""
+    return split_rows(probs, mesh, (2,))
+
+
 def shard_step(step: Callable, mesh: Mesh) -> Callable:
     """Compiles a step of `lddu.training.step.build_step` for a mesh; the state is donated.
 
@@ -112,26 +182,16 @@ def shard_step(step: Callable, mesh: Mesh) -> Callable:
     Returns:
       The jitted step; what it takes and gives is the same on every device.
     """
-    split = NamedSharding(mesh, PartitionSpec(_AXIS))
     whole = NamedSharding(mesh, PartitionSpec())
-
-    def sharded(state, data, rows, weight, key):
-        # What is gathered by sharded indices is sharded, and so is all that is computed from it.
-        rows, weight = jax.lax.with_sharding_constraint((rows, weight), split)
-        return step(state, data, rows, weight, key)
-
-    return jax.jit(sharded, in_shardings=whole, out_shardings=whole, donate_argnums=0)
+    return jax.jit(
+        split_step(step, mesh), in_shardings=whole, out_shardings=whole, donate_argnums=0
+    )
 
 
 def shard_probs(probs: Callable, mesh: Mesh) -> Callable:
     """Compiles probs(params, data, rows) of `build_probs` for a mesh, as `shard_step` a step."""
-    split = NamedSharding(mesh, PartitionSpec(_AXIS))
     whole = NamedSharding(mesh, PartitionSpec())
-
-    def sharded(params, data, rows):
-        return probs(params, data, jax.lax.with_sharding_constraint(rows, split))
-
-    return jax.jit(sharded, in_shardings=whole, out_shardings=whole)
+    return jax.jit(split_probs(probs, mesh), in_shardings=whole, out_shardings=whole)
 
 
 def _by_process(devices: Sequence[jax.Device]) -> list[list[jax.Device]]:

@@ -1,4 +1,5 @@
 import copy
+import dataclasses
 import json
 import logging
 import os
@@ -17,8 +18,10 @@ import lddu
 from lddu import config
 from lddu.data.synthetic import SyntheticConfig, generate
 from lddu.training import members
-from lddu.training.ensemble import EnsembleTrainer, member_mesh, over_members
+from lddu.training.checkpoint import RunFolder
+from lddu.training.ensemble import EnsembleTrainer, over_members
 from lddu.training.loop import Trainer
+from lddu.training.sharding import member_mesh, mesh_shape, split_rows
 
 LAW = SyntheticConfig(labels=("a", "b"), features=(("x", 3),), length=(("x", 4),), missing=0.0)
 # Small, and without random draws inside a step: those differ from a member's trained alone.
@@ -311,17 +314,80 @@ def test_a_member_that_is_not_finite_is_an_error_that_names_it(trainer, monkeypa
     assert len((tmp_path / "metrics.jsonl").read_text().splitlines()) == 1
 
 
+@pytest.mark.parametrize(
+    ("members", "batch_size", "devices", "shape"),
+    [
+        (4, 64, 8, (4, 2)),
+        (5, 64, 8, (1, 8)),
+        (2, 64, 8, (2, 4)),
+        (8, 64, 8, (8, 1)),
+        (5, 64, 1, (1, 1)),
+        (5, 64, 6, (5, 1)),
+        (6, 64, 8, (2, 4)),
+        (4, 9, 8, (2, 3)),
+        (3, 7, 2, (1, 1)),
+    ],
+)
+def test_the_mesh_uses_most_devices_and_of_equals_has_most_groups(
+    members, batch_size, devices, shape
+):
+    assert mesh_shape(members, batch_size, devices) == shape
+
+
+@pytest.fixture(scope="module")
+def on_eight_devices(tmp_path_factory):
+    """What this file, run as a script, finds out in a process of its own."""
+    out = tmp_path_factory.mktemp("devices")
+    environment = {
+        **os.environ,
+        "XLA_FLAGS": "--xla_force_host_platform_device_count=8",
+        "JAX_PLATFORMS": "cpu",
+        "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
+    }
+    subprocess.run([sys.executable, __file__, str(out)], check=True, env=environment)
+    return pickle.loads((out / "found").read_bytes())
+
+
 @pytest.mark.slow
-def test_four_devices_give_the_same_members(reference, tmp_path):
-    flags = "--xla_force_host_platform_device_count=4"
-    environment = {**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"}
-    command = [sys.executable, __file__, str(tmp_path / "params")]
-    environment["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"
-    subprocess.run(command, check=True, env=environment)
-    devices, params = pickle.loads((tmp_path / "params").read_bytes())
-    assert devices == {"state": 4, "data": 4, "six members": 3, "five members": 1}
-    for got, want in zip(params, reference[0], strict=True):
-        assert_close(got, want.params)
+@pytest.mark.parametrize(("count", "shape"), [(4, (4, 2)), (2, (2, 4))])
+def test_eight_devices_give_the_same_members(trainer, reference, on_eight_devices, count, shape):
+    wanted, wanted_folder, _ = reference
+    found = on_eight_devices
+    assert found[count]["shape"] == shape
+    assert found[count]["devices"] == {8}
+    for got, want in zip(found[count]["trained"], wanted[:count], strict=True):
+        assert_close(got.params, want.params)
+        assert got.best_epoch == want.best_epoch
+        for a, b in zip(got.history, want.history, strict=True):
+            assert set(a) == set(b)
+            for name in set(a) - {"seconds"}:
+                rtol = 1e-4 if name == "train_grad_norm" else 1e-5
+                np.testing.assert_allclose(a[name], b[name], rtol=rtol, err_msg=name)
+
+    got = found[count]["bank"]
+    want = RunFolder(wanted_folder).load_state(3, trainer._start_all()[0]).bank
+    np.testing.assert_allclose(got.features, want.features[:count], rtol=0, atol=1e-5)
+    np.testing.assert_array_equal(got.classes, want.classes[:count])
+    np.testing.assert_array_equal(got.cursor, want.cursor[:count])
+
+
+@pytest.mark.slow
+def test_devices_that_share_a_batch_compute_a_share_each(on_eight_devices):
+    # In both cases of one member: a half of the rows, and a quarter. Not half of the work, because
+    # each device updates all of the parameters.
+    found = on_eight_devices
+    assert found[2]["flops"] < 0.6 * found[4]["flops"]
+
+
+@pytest.mark.slow
+def test_groups_do_not_communicate_and_draw_the_same_however_they_split_rows(on_eight_devices):
+    found = on_eight_devices
+    whole, split = found["draws"]
+    assert len(np.unique(whole["normal"])) == 8 * 8
+    np.testing.assert_array_equal(split["normal"], whole["normal"])
+    np.testing.assert_allclose(split["total"], whole["total"], rtol=1e-6)
+    assert not whole["communicate"]
+    assert split["communicate"]
 
 
 @pytest.mark.parametrize(
@@ -367,13 +433,53 @@ def test_fit_takes_members_that_trained_together(trainer, reference, monkeypatch
     assert len((tmp_path / "members" / "metrics.jsonl").read_text().splitlines()) == 3
 
 
-if __name__ == "__main__":  # what `test_four_devices_give_the_same_members` starts
-    there = EnsembleTrainer(CONFIG, *make_data(), devices=jax.local_devices())
-    used = {
-        "state": len(there._start_all()[0].step.sharding.device_set),
-        "data": len(there._train.labels.sharding.device_set),
-        "six members": member_mesh(6).size,
-        "five members": member_mesh(5).size,
-    }
-    arrays = [jax.tree.map(np.asarray, t.params) for t in there.run(progress=False)]
-    Path(sys.argv[1]).write_bytes(pickle.dumps((used, arrays)))
+# ---- in a process of its own --------------------------------------------------------------------
+
+
+def train_on_devices(count, folder=None):
+    there = EnsembleTrainer(
+        config.replace(CONFIG, {"train.members": count}), *make_data(), devices=jax.local_devices()
+    )
+    jitted, found = there._step, {"shape": there._sharding.mesh.devices.shape}
+    compiled = None
+
+    def step(state, data, *args):
+        nonlocal compiled
+        if compiled is None:
+            # Unlike `jitted` this takes nothing that it would have to be compiled again for.
+            compiled = jitted.lower(state, data, *args).compile()
+            found["flops"] = compiled.cost_analysis()["flops"]
+            found["devices"] = {len(x.sharding.device_set) for x in (state.step, data.labels)}
+        state, terms = compiled(state, data, *args)
+        found["bank"] = jax.device_get(state.bank)
+        return state, terms
+
+    there._step = step
+    trained = there.run(folder, progress=False)
+    if folder:  # The run is complete, and only loaded.
+        for a, b in zip(there.run(folder, progress=False), trained, strict=True):
+            jax.tree.map(np.testing.assert_array_equal, a.params, b.params)
+    trained = [dataclasses.replace(t, params=jax.device_get(t.params)) for t in trained]
+    return {"trained": trained, **found}
+
+
+def draw_on_devices(count):
+    """Draws for 8 rows of 8 members in 4 groups, totals, and whether devices communicate."""
+    mesh = member_mesh(4, 8, jax.local_devices()[:count])
+
+    def draw(rows, key):
+        normal = jax.random.normal(key, rows.shape)
+        return {"normal": normal, "total": (rows * normal).sum()}
+
+    rows = jnp.arange(8 * 8.0).reshape(8, 8)
+    keys = jax.random.split(jax.random.key(0, impl="rbg"), 8)
+    compiled = over_members(split_rows(draw, mesh, (0,)), mesh, (0, 0)).lower(rows, keys).compile()
+    communicate = "replica_groups" in compiled.as_text()
+    return {**jax.device_get(compiled(rows, keys)), "communicate": communicate}
+
+
+if __name__ == "__main__":  # what `on_eight_devices` starts
+    out = Path(sys.argv[1])
+    found = {4: train_on_devices(4), 2: train_on_devices(2, out / "run")}
+    found["draws"] = [draw_on_devices(count) for count in (4, 8)]
+    (out / "found").write_bytes(pickle.dumps(found))
