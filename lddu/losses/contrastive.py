@@ -144,22 +144,54 @@ def supervised_contrastive(
     References:
       Khosla et al., "Supervised Contrastive Learning", NeurIPS 2020, L_out.
     """
-    keys = jnp.concatenate([features, jax.lax.stop_gradient(bank.features)])
-    key_classes = jnp.concatenate([classes, bank.classes])
     # Ignored entries may hold anything, NaN included; any valid embedding will do in their place.
-    keys = jnp.where((key_classes != _EMPTY)[:, None], keys, 1.0)
-    n = features.shape[0] if anchors == "batch" else keys.shape[0]
-    classes = key_classes[:n]
-    logits = compare(keys[:n], keys, similarity) / temperature
-    itself = jnp.arange(keys.shape[0])[None, :] == jnp.arange(n)[:, None]
-    valid = (key_classes != _EMPTY)[None, :] & ~itself
-    positive = valid & (key_classes[None, :] == classes[:, None]) & (classes != _EMPTY)[:, None]
-    count = positive.sum(1)
-    log_total = jax.nn.logsumexp(logits, axis=1, where=valid)
-    mean_positive = jnp.where(positive, logits, 0.0).sum(1) / jnp.maximum(count, 1)
-    # logsumexp over nothing is -inf: select before subtracting.
+    own = _Keys(jnp.where((classes != _EMPTY)[:, None], features, 1.0), classes)
+    past = jax.lax.stop_gradient(
+        _Keys(jnp.where((bank.classes != _EMPTY)[:, None], bank.features, 1.0), bank.classes)
+    )
+    anchor = (
+        own if anchors == "batch" else _Keys(*map(jnp.concatenate, zip(own, past, strict=True)))
+    )
+    places = jnp.arange(anchor.classes.shape[0])
+    # The bank apart from the batch, because no gradient is wanted for it.
+    parts = [
+        _contrast(anchor, keys, places[:, None] - first, similarity, temperature)
+        for keys, first in ((own, 0), (past, own.classes.shape[0]))
+        if keys.classes.shape[0]
+    ]
+    count, positives, log_total = parts[0]
+    for part in parts[1:]:
+        count, positives = count + part.count, positives + part.positives
+        log_total = jnp.logaddexp(log_total, part.log_total)
+    # The logarithm of nothing is -inf: select before subtracting.
     log_total = jnp.where(count > 0, log_total, 0.0)
-    return jnp.where(count > 0, log_total - mean_positive, 0.0)
+    return jnp.where(count > 0, log_total - positives / jnp.maximum(count, 1), 0.0)
+
+
+class _Keys(NamedTuple):
+    features: Array  # (m, F)
+    classes: Array  # (m,)
+
+
+class _Contrast(NamedTuple):
+    count: Array  # (n,) positives of each anchor
+    positives: Array  # (n,) sum of the logits of its positives
+    log_total: Array  # (n,) log of the sum over all other keys of exp(logit)
+
+
+def _contrast(
+    anchor: _Keys, keys: _Keys, offsets: Array, similarity: Similarity, temperature: float
+) -> _Contrast:
+    """What anchors meet among keys; the key at `offsets` (n, 1) is the anchor itself."""
+    logits = compare(anchor.features, keys.features, similarity) / temperature
+    # Masks are only named here: compiled, each lives inside the one pass that uses it.
+    valid = (keys.classes != _EMPTY) & (jnp.arange(keys.classes.shape[0]) != offsets)
+    positive = valid & (keys.classes == anchor.classes[:, None])
+    return _Contrast(
+        positive.sum(1),
+        jnp.where(positive, logits, 0.0).sum(1),
+        jax.nn.logsumexp(logits, axis=1, where=valid),
+    )
 
 
 def label_state_classes(

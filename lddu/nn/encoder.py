@@ -30,9 +30,9 @@ class TransformerLayer(nn.Module):
         parts = [_HeadWeights(cfg, name=name)() for name in ("query", "key", "value")]
         kernel, bias = (jnp.concatenate(x, axis=-1) for x in zip(*parts, strict=True))
         x, kernel, bias = nn.dtypes.promote_dtype(x, kernel, bias, dtype=dtype)
-        joined = x @ kernel + bias
         heads = (*x.shape[:2], cfg.heads, cfg.hidden // cfg.heads)
-        query, key, value = (part.reshape(heads) for part in jnp.split(joined, 3, axis=-1))
+        joined = jnp.split(x @ kernel + bias, 3, axis=-1)
+        query, key, value = (part.reshape(heads) for part in joined)
         dropout_key = None if deterministic else self.make_rng("dropout")
         y = attend(query, key, value, mask, dropout_key, cfg.attention_dropout, cfg.attention)
         y = nn.DenseGeneral(

@@ -45,18 +45,30 @@ class LabelAttention(nn.Module):
           (B, C, hidden) in float32; a sample without any real step yields the output bias alone.
         """
         hidden, dtype = states.shape[-1], states.dtype
-        precise = jnp.promote_types(dtype, jnp.float32)
-        layout = lay_out(mask, packing)
-        if packing is None:
-            states = jnp.where(mask[..., None], states, 0)  # padding may hold NaN
+        states = lay_out(mask, packing).unpack(states)
+        states = jnp.where(mask[..., None], states, 0)  # padding may hold NaN
         query = nn.Dense(hidden, name="query")(labels) * (1.0 / math.sqrt(hidden))
-        memory = layout.unpack(nn.Dense(hidden, dtype=dtype, name="memory")(states))
-        logits = jnp.einsum(
-            "cd,btd->bct", query.astype(dtype), memory, preferred_element_type=precise
+        # With memory = states W + b: the scores are (query W^T) . states but for a constant, and
+        # what is attended is the average of the states, through W. So W meets C vectors, not T.
+        kernel, bias = _Weights(hidden, name="memory")()
+        query = (query @ kernel.T).astype(dtype)
+        precise = jnp.promote_types(dtype, jnp.float32)
+        scores = jnp.einsum("cd,btd->bct", query, states, preferred_element_type=precise)
+        weights = masked_softmax(scores, mask[:, None, :])
+        average = jnp.einsum(
+            "bct,btd->bcd", weights.astype(dtype), states, preferred_element_type=precise
         )
-        weights = masked_softmax(logits, mask[:, None, :])
-        attended = jnp.einsum(
-            "bct,btd->bcd", weights.astype(dtype), memory, preferred_element_type=precise
-        )
+        attended = average @ kernel + weights.sum(-1, keepdims=True) * bias
         attended = Dropout(self.dropout)(attended, deterministic)
         return nn.Dense(hidden, name="out")(attended)
+
+
+class _Weights(nn.Module):
+    """The parameters of an `nn.Dense` from `width` to `width`."""
+
+    width: int
+
+    @nn.compact
+    def __call__(self) -> tuple[Array, Array]:
+        kernel = self.param("kernel", nn.linear.default_kernel_init, (self.width, self.width))
+        return kernel, self.param("bias", nn.initializers.zeros_init(), (self.width,))
