@@ -238,6 +238,10 @@ class TrainConfig:
         after the other: "always", "never", or "auto", at the same time if there are several and
         JAX's default backend is not "cpu", where it gains nothing. Both ways share initial weights
         and order of examples, but draw other dropout masks and noise.
+      packing: Whether samples share rows in the encoder where most sequences are shorter than their
+        padding (see `lddu.data.packing`). Changes the cost of a step and, with dropout, its draws.
+      steps_per_dispatch: Steps per call of the compiled program; more pay for small models on an
+        accelerator. Their number changes nothing else.
       devices: At most this many (of each process); 0 for all, or for one where they are CPUs. They
         share the rows of a batch and, if members train at the same time, the members. But for
         rounding, and the draws of members that train at the same time, the result is the same (see
@@ -260,11 +264,13 @@ class TrainConfig:
     average: float = 0.0
     members: int = 1
     parallel_members: Literal["auto", "never", "always"] = "auto"
+    packing: bool = True
+    steps_per_dispatch: int = 1
     devices: int = 0
     seed: int = 0
 
     def __post_init__(self):
-        for name in ("batch_size", "epochs", "members"):
+        for name in ("batch_size", "epochs", "members", "steps_per_dispatch"):
             value = getattr(self, name)
             require(value >= 1, f"train: {name}={value} is not at least 1")
         for name in ("warmup", "modality_dropout", "step_dropout", "average"):

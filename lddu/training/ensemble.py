@@ -1,6 +1,5 @@
 """Training of all ensemble members at once: one vectorised step, on one device or several."""
 
-import math
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -32,7 +31,7 @@ from lddu.training.sharding import (
     split_step,
     training_devices,
 )
-from lddu.training.step import build_probs, build_step, in_batches
+from lddu.training.step import build_probs, build_step, in_batches, scanned
 
 
 class EnsembleTrainer(Setup):
@@ -81,11 +80,13 @@ class EnsembleTrainer(Setup):
         self._sharding = NamedSharding(mesh, PartitionSpec(MEMBERS))
         super().__init__(config, train, valid, mesh)
         step = split_step(build_step(config, self._optimizer, self.normalizer), mesh)
-        self._step = over_members(step, mesh, (0, None, 0, None, 0), donate=True)
+        axes = (0, None, 0, None, 0)
+        self._step = over_members(step, mesh, axes, donate=True)
+        self._steps = over_members(scanned(step), mesh, axes, donate=True)
         probs = split_probs(build_probs(config, self.normalizer), mesh)
         probs = over_members(probs, mesh, (0, None, None))
-        parts = mesh.shape[DATA]
-        self._evaluate = in_batches(probs, math.ceil(min(256, valid.size) / parts) * parts)
+        size = min(256, valid.size)
+        self._evaluate = in_batches(probs, config, self._valid, size, mesh.shape[DATA])
         self._keep = over_members(_choose, mesh, (0, 0, 0), donate=True)
 
     def run(self, folder: str | os.PathLike | None = None, progress: bool = True) -> list[Trained]:
@@ -123,13 +124,15 @@ class EnsembleTrainer(Setup):
             while len(lines) < cfg.epochs and (running := self._running(histories)):
                 epoch = len(lines) + 1
                 began = time.perf_counter()
-                rows, weights = zip(*(self._order(k, epoch) for k in order_keys), strict=True)
+                index, weights = zip(*(self._order(k, epoch) for k in order_keys), strict=True)
                 measured = []
                 # The weights of all members are the same: only the last step has filler rows.
-                for row, weight in zip(np.stack(rows, axis=1), weights[0], strict=True):
-                    state, terms = self._step(state, self._train, row, weight, step_keys)
+                calls = self._packer.calls(np.stack(index), cfg.steps_per_dispatch)
+                for rows, at in calls:
+                    run = self._steps if isinstance(at, slice) else self._step
+                    state, terms = run(state, self._train, rows, weights[0][at], step_keys)
                     measured.append(terms)
-                    bar.update()
+                    bar.update(np.size(terms["rows"]) // cfg.members)
                 # The only host sync of the epoch's steps.
                 steps = jax.device_get(measured)
                 scores = self._validate(state.eval_params, running)
@@ -178,7 +181,7 @@ class EnsembleTrainer(Setup):
         return [k for k, h in enumerate(histories) if not stopped(h, cfg.monitor, cfg.patience)]
 
     def _validate(self, params: Any, members: list[int]) -> dict[int, dict[str, float]]:
-        probs = self._evaluate(params, self._valid)
+        probs = self._evaluate(params)
         return {k: self._scores(probs[k]) for k in members}
 
 

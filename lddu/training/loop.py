@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from lddu.config import Config
 from lddu.structs import Batch
@@ -51,8 +52,11 @@ class Trainer(Setup):
         devices = training_devices(config.train.devices) if devices is None else devices
         self._mesh = None if devices is None else data_mesh(config.train.batch_size, devices)
         super().__init__(config, train, valid, self._mesh)
-        self._step = make_step(config, self._optimizer, self.normalizer, self._mesh)
-        self._evaluate = make_evaluate(config, min(256, valid.size), self.normalizer, self._mesh)
+        options = (config, self._optimizer, self.normalizer, self._mesh)
+        self._step, self._steps = make_step(*options), make_step(*options, several=True)
+        self._evaluate = make_evaluate(
+            config, self._valid, min(256, valid.size), self.normalizer, self._mesh
+        )
 
     def run(
         self, member: int = 0, folder: str | os.PathLike | None = None, progress: bool = True
@@ -84,10 +88,12 @@ class Trainer(Setup):
                 epoch = len(history) + 1
                 began = time.perf_counter()
                 measured = []
-                for rows, weight in zip(*self._order(order_key, epoch), strict=True):
-                    state, terms = self._step(state, self._train, rows, weight, step_key)
+                index, weight = self._order(order_key, epoch)
+                for rows, at in self._packer.calls(index, cfg.steps_per_dispatch):
+                    run = self._steps if isinstance(at, slice) else self._step
+                    state, terms = run(state, self._train, rows, weight[at], step_key)
                     measured.append(terms)
-                    bar.update()
+                    bar.update(np.size(terms["rows"]))
                 # The only host sync of the epoch's steps.
                 record = {"epoch": epoch, **epoch_means(jax.device_get(measured))}
                 record.update(self._validate(state.eval_params))
@@ -112,4 +118,4 @@ class Trainer(Setup):
         return tree if self._mesh is None else replicate(tree, self._mesh)
 
     def _validate(self, params: Any) -> dict[str, float]:
-        return self._scores(self._evaluate(params, self._valid))
+        return self._scores(self._evaluate(params))

@@ -12,12 +12,14 @@ from lddu.calibration.thresholds import fit_shared
 from lddu.config import Config
 from lddu.data.batching import order
 from lddu.data.normalize import fit_normalizer
+from lddu.data.packing import Packer
 from lddu.metrics.calibration import nll
 from lddu.metrics.multilabel import f1
 from lddu.structs import Batch
 from lddu.training.optimizer import build_optimizer
-from lddu.training.sharding import replicate, require_same
+from lddu.training.sharding import DATA, replicate, require_same
 from lddu.training.state import TrainState, base_rate, create_state
+from lddu.training.step import packs
 
 Record = dict[str, Any]
 
@@ -55,6 +57,15 @@ class Setup:
         else:
             require_same(train, valid)
             self._train, self._valid = replicate((train, valid), mesh)
+        parts = 1 if mesh is None else mesh.shape[DATA]
+        # A fixed sample of batches, so that a run that is taken up again has the same shapes.
+        trials = 256 * packs(config, parts)
+        trial = np.random.default_rng(0).integers(
+            train.size, size=(trials, config.train.batch_size)
+        )
+        # A second size takes as long to compile as a few hundred steps save.
+        quantiles = (0.75, 1.0) if total >= 2000 else (1.0,)
+        self._packer = Packer(train, config.model, trial, quantiles)
         self._valid_labels = np.asarray(valid.labels)
 
     def _start(self, member: int) -> tuple[TrainState, jax.Array, jax.Array]:
@@ -102,13 +113,13 @@ def show(bar: tqdm, records: list[Record]) -> None:
 
 
 def epoch_means(steps: list[dict[str, np.ndarray]]) -> dict[str, float]:
-    """Means over an epoch of what its steps measured, each step weighted by its rows."""
-    rows = np.array([step["rows"] for step in steps], np.float64)
-    names = [name for name in steps[0] if name != "rows"]
-    return {
-        f"train_{name}": float(np.average([step[name] for step in steps], weights=rows))
-        for name in names
-    }
+    """Means over an epoch of what its steps measured, each step weighted by its rows.
+
+    What several steps in one call measured are arrays, (steps,).
+    """
+    joined = {name: np.hstack([step[name] for step in steps]) for name in steps[0]}
+    rows = joined.pop("rows").astype(np.float64)
+    return {f"train_{k}": float(np.average(x, weights=rows)) for k, x in joined.items()}
 
 
 def require_finite(record: Record, member: int) -> None:

@@ -172,26 +172,21 @@ def split_probs(probs: Callable, mesh: Mesh) -> Callable:
     return split_rows(probs, mesh, (2,))
 
 
-def shard_step(step: Callable, mesh: Mesh) -> Callable:
-    """Compiles a step of `lddu.training.step.build_step` for a mesh; the state is donated.
+def compile_for(mesh: Mesh, function: Callable, donate: bool = False) -> Callable:
+    """Compiles for a mesh a function of which every device has all that it takes and gives.
 
     Args:
-      step: step(state, data, rows, weight, key) -> (state, measurements).
-      mesh: From `data_mesh`; its size divides the number of rows.
-
-    Returns:
-      The jitted step; what it takes and gives is the same on every device.
+      mesh: Any.
+      function: Of positional arguments; inside, it may spread rows, as `split_rows` does.
+      donate: Whether the first argument is donated.
     """
     whole = NamedSharding(mesh, PartitionSpec())
     return jax.jit(
-        split_step(step, mesh), in_shardings=whole, out_shardings=whole, donate_argnums=0
+        function,
+        in_shardings=whole,
+        out_shardings=whole,
+        donate_argnums=0 if donate else (),
     )
-
-
-def shard_probs(probs: Callable, mesh: Mesh) -> Callable:
-    """Compiles probs(params, data, rows) of `build_probs` for a mesh, as `shard_step` a step."""
-    whole = NamedSharding(mesh, PartitionSpec())
-    return jax.jit(split_probs(probs, mesh), in_shardings=whole, out_shardings=whole)
 
 
 def _by_process(devices: Sequence[jax.Device]) -> list[list[jax.Device]]:

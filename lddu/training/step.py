@@ -11,16 +11,17 @@ from jax.sharding import Mesh
 from lddu.config import Config
 from lddu.data.batching import batches, take
 from lddu.data.normalize import Normalizer, normalize
+from lddu.data.packing import Packer, Rows
 from lddu.losses.objective import objective
 from lddu.model import LDDU
 from lddu.structs import Batch
-from lddu.training.sharding import shard_probs, shard_step
+from lddu.training.sharding import DATA, compile_for, split_probs, split_step
 from lddu.training.state import TrainState
 
 StepFn = Callable[
-    [TrainState, Batch, jax.Array, jax.Array, jax.Array], tuple[TrainState, dict[str, jax.Array]]
+    [TrainState, Batch, Rows, jax.Array, jax.Array], tuple[TrainState, dict[str, jax.Array]]
 ]
-ProbsFn = Callable[[dict, Batch, jax.Array], jax.Array]
+ProbsFn = Callable[[dict, Batch, Rows], jax.Array]
 
 
 def make_step(
@@ -28,10 +29,30 @@ def make_step(
     optimizer: optax.GradientTransformation,
     normalizer: Normalizer | None = None,
     mesh: Mesh | None = None,
+    several: bool = False,
 ) -> StepFn:
-    """`build_step`, compiled, for the rows of a batch to lie on a mesh; `state` is donated."""
+    """`build_step`, compiled, for the rows of a batch to lie on a mesh; `state` is donated.
+
+    With `several` a call does as many steps as `rows` and `weight` have, as `scanned` says.
+    """
     step = build_step(config, optimizer, normalizer)
-    return jax.jit(step, donate_argnums=0) if mesh is None else shard_step(step, mesh)
+    if mesh is not None:
+        step = split_step(step, mesh)
+    step = scanned(step) if several else step
+    return jax.jit(step, donate_argnums=0) if mesh is None else compile_for(mesh, step, donate=True)
+
+
+def scanned(step: StepFn) -> StepFn:
+    """Several steps in one call, so that small ones are not dominated by calling.
+
+    What is returned takes `rows` and `weight` with a leading axis of steps, and its measurements
+    have such an axis too.
+    """
+
+    def steps(state, data, rows, weight, key):
+        return jax.lax.scan(lambda s, x: step(s, data, *x, key), state, (rows, weight))
+
+    return steps
 
 
 def build_step(
@@ -46,13 +67,13 @@ def build_step(
 
     Returns:
       step(state, data, rows, weight, key) -> (state, measurements). `data` is the whole training
-      set, resident on the device; `rows` (B,) selects from it, `weight` (B,) is 0 for filler rows.
+      set, resident on the device; `rows` selects from it, `weight` (B,) is 0 for filler rows.
       `key` is the run's key; the step folds its own number in.
     """
     model = LDDU(config.model)
 
-    def loss_fn(params, batch, bank, rngs):
-        prediction = model.apply({"params": params}, batch, deterministic=False, rngs=rngs)
+    def loss_fn(params, batch, packing, bank, rngs):
+        prediction = model.apply({"params": params}, batch, False, packing, rngs=rngs)
         loss, terms, bank = objective(prediction, batch, bank, config.model, config.loss)
         return loss, (terms, bank)
 
@@ -64,7 +85,7 @@ def build_step(
         batch = batch.replace(weight=weight)
         batch = augment(noise, hide, batch, config)
         grads, (terms, bank) = jax.grad(loss_fn, has_aux=True)(
-            state.params, batch, state.bank, {"dropout": dropout, "sample": sample}
+            state.params, batch, rows.packing, state.bank, {"dropout": dropout, "sample": sample}
         )
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
@@ -120,29 +141,24 @@ def _without_steps(key: jax.Array, mask: jax.Array, most: float) -> jax.Array:
     return mask & ((draw >= share) | jax.nn.one_hot(last, mask.shape[1], dtype=bool))
 
 
-def _rows(data: Batch, rows: jax.Array, normalizer: Normalizer | None) -> Batch:
-    batch = take(data, rows)
+def _rows(data: Batch, rows: Rows, normalizer: Normalizer | None) -> Batch:
+    batch = take(data, rows.index)
     return batch if normalizer is None else normalize(batch, normalizer)
 
 
 def make_evaluate(
     config: Config,
+    data: Batch,
     batch_size: int,
     normalizer: Normalizer | None = None,
     mesh: Mesh | None = None,
-) -> Callable[[dict, Batch], np.ndarray]:
-    """Compiles probabilities for a whole set, in batches of one size.
-
-    With a mesh the rows of a batch lie on its devices, and there are as many more as it takes for
-    each to have equally many.
-
-    Returns:
-      evaluate(params, data) -> (N, C) NumPy probabilities.
-    """
+) -> Callable[[dict], np.ndarray]:
+    """Compiles probabilities for a whole set, in batches of one size; see `in_batches`."""
     probs = build_probs(config, normalizer)
     if mesh is None:
-        return in_batches(jax.jit(probs), batch_size)
-    return in_batches(shard_probs(probs, mesh), -(-batch_size // mesh.size) * mesh.size)
+        return in_batches(jax.jit(probs), config, data, batch_size)
+    probs = compile_for(mesh, split_probs(probs, mesh))
+    return in_batches(probs, config, data, batch_size, mesh.shape[DATA])
 
 
 def build_probs(config: Config, normalizer: Normalizer | None = None) -> ProbsFn:
@@ -150,17 +166,29 @@ def build_probs(config: Config, normalizer: Normalizer | None = None) -> ProbsFn
     model = LDDU(config.model)
 
     def probs(params, data, rows):
-        return model.apply({"params": params}, _rows(data, rows, normalizer)).probs
+        batch = _rows(data, rows, normalizer)
+        return model.apply({"params": params}, batch, packing=rows.packing).probs
 
     return probs
 
 
-def in_batches(probs: ProbsFn, batch_size: int) -> Callable[[dict, Batch], np.ndarray]:
-    """evaluate(params, data) -> (..., N, C): `probs`, which gives (..., B, C), over a whole set."""
+def in_batches(
+    probs: ProbsFn, config: Config, data: Batch, batch_size: int, parts: int = 1
+) -> Callable[[dict], np.ndarray]:
+    """evaluate(params) -> (..., N, C): `probs`, which gives (..., B, C), over a whole set.
 
-    def evaluate(params, data):
-        rows, weight = batches(np.arange(data.size), batch_size)
-        out = [probs(params, data, r) for r in rows]
+    `parts` devices share a batch, which is enlarged to a multiple of their number.
+    """
+    index, weight = batches(np.arange(data.size), -(-batch_size // parts) * parts)
+    packer = Packer(data, config.model, index[: len(index) * packs(config, parts)])
+
+    def evaluate(params):
+        out = [probs(params, data, rows) for rows, _ in packer.calls(index)]
         return np.concatenate(jax.device_get(out), axis=-2)[..., weight.reshape(-1) > 0, :]
 
     return evaluate
+
+
+def packs(config: Config, parts: int) -> bool:
+    """Whether batches are packed: only where one device has them whole."""
+    return config.train.packing and parts == 1

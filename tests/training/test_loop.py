@@ -158,7 +158,7 @@ def test_an_epoch_sees_every_row_once(trainer, monkeypatch):
     step, rows = trainer._step, []
 
     def recording(state, data, r, weight, key):
-        rows.append(r[weight > 0].tolist())
+        rows.append(r.index[weight > 0].tolist())
         return step(state, data, r, weight, key)
 
     monkeypatch.setattr(trainer, "_step", recording)
@@ -352,7 +352,7 @@ def test_validation_scores(trainer, data, monkeypatch):
     probs = np.array([[0.9, 0.2], [0.4, 0.1], [0.3, 0.35]])
     small = Trainer(CONFIG, data[0], take(data[1], np.arange(3)))
     small._valid_labels = np.array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
-    monkeypatch.setattr(small, "_evaluate", lambda params, batch: probs)
+    monkeypatch.setattr(small, "_evaluate", lambda params: probs)
     scores = small._validate(None)
     # The best threshold lies between 0.35 and 0.3, not at one half.
     assert scores["valid_micro_f1"] == 1.0

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from lddu import config
+from lddu.data.packing import Rows
 from lddu.data.synthetic import SyntheticConfig, generate
 from lddu.training.ensemble import EnsembleTrainer
 from lddu.training.loop import Trained, Trainer
@@ -66,7 +67,7 @@ def flops(trainer, step):
     state, order_key, key = trainer._start(0)
     state, key = trainer._place((state, key))
     rows, weight = trainer._order(order_key, 1)
-    compiled = step.lower(state, trainer._train, rows[0], weight[0], key).compile()
+    compiled = step.lower(state, trainer._train, Rows(rows[0]), weight[0], key).compile()
     return compiled.cost_analysis()["flops"]
 
 

@@ -5,6 +5,7 @@ import pytest
 
 from lddu import config
 from lddu.data.batching import take
+from lddu.data.packing import Rows
 from lddu.data.synthetic import SyntheticConfig, generate
 from lddu.model import LDDU
 from lddu.training.optimizer import build_optimizer
@@ -28,7 +29,7 @@ CONFIG = config.replace(
     },
 )
 OPTIMIZER = build_optimizer(CONFIG.train, 20)
-ROWS, ONES = np.array([0, 1, 2, 3]), np.ones(4, np.float32)
+ROWS, ONES = Rows(np.array([0, 1, 2, 3])), np.ones(4, np.float32)
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +46,7 @@ def step():
 
 def new_state(data):
     key = jax.random.key(0, impl="rbg")
-    return create_state(key, CONFIG, OPTIMIZER, take(data, ROWS), np.array([0.3, 0.6]))
+    return create_state(key, CONFIG, OPTIMIZER, take(data, ROWS.index), np.array([0.3, 0.6]))
 
 
 def train(step, data, steps=3, key=1, rows=ROWS, weight=ONES):
@@ -108,7 +109,7 @@ def test_rows_of_weight_zero_do_not_count(step, data):
     weight = np.array([1, 1, 1, 0], np.float32)
     filled, measured = train(step, data, weight=weight)
     assert measured["rows"] == 3
-    other, _ = train(step, data, weight=weight, rows=np.array([0, 1, 2, 7]))
+    other, _ = train(step, data, weight=weight, rows=Rows(np.array([0, 1, 2, 7])))
     close(filled.params, other.params, rtol=1e-5, atol=1e-7)
     # An example's own weight does the same.
     by_weight, measured = train(step, data.replace(weight=data.weight.at[3].set(0.0)))
@@ -220,7 +221,7 @@ def test_step_dropout_hides_shares_from_none_to_the_rate_and_spares_a_step():
 
 def test_evaluation_in_batches_equals_one_call(data):
     params = new_state(data).params
-    got = make_evaluate(CONFIG, 3)(params, data)  # 8 rows in threes: the last is filled
+    got = make_evaluate(CONFIG, data, 3)(params)  # 8 rows in threes: the last is filled
     want = jax.jit(LDDU(CONFIG.model).apply)({"params": params}, data).probs
     assert isinstance(got, np.ndarray)
     np.testing.assert_allclose(got, want, atol=1e-6)
