@@ -144,7 +144,7 @@ def _function(predictor: Predictor) -> Callable[..., dict[str, jax.Array]]:
     def run(values, mask, present):
         batch = Batch({name: Modality(values[name], mask[name]) for name in names}, present)
         members = inference.forward(predictor.config.model)(
-            predictor.params, predictor.normalizer, batch
+            predictor.params, predictor.normalizer, batch, {}
         )
         seen = batch.observed(names).any(-1)
         outputs = inference.combine_members(members.logits, predictor.calibrator, seen)

@@ -7,7 +7,7 @@ and again without another pass.
 import dataclasses
 import functools
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -19,9 +19,10 @@ from lddu.calibration import Calibrator, Isotonic, Temperature, apply
 from lddu.config import ModelConfig
 from lddu.data.batching import check_batch
 from lddu.data.normalize import Normalizer, normalize
+from lddu.data.packing import StreamPacker
 from lddu.model import LDDU
 from lddu.streaming import Chunk, chunks, overlapped, realign
-from lddu.structs import Batch, Prediction
+from lddu.structs import Batch, Packing, Prediction
 
 FIELDS = tuple(field.name for field in dataclasses.fields(Prediction))
 
@@ -42,20 +43,29 @@ class Members(NamedTuple):
 
 
 @functools.lru_cache(maxsize=16)
-def forward(config: ModelConfig) -> Callable[[Any, Normalizer, Batch], Members]:
+def forward(
+    config: ModelConfig,
+) -> Callable[[Any, Normalizer, Batch, Mapping[str, Packing]], Members]:
     """The jitted network, one for all predictors of a model, such as before calibration.
 
     Returns:
-      forward(params, normalizer, batch) -> `Members`; leaves of `params` have a leading axis K.
+      forward(params, normalizer, batch, packing) -> `Members`; leaves of `params` have a leading
+      axis K.
     """
     model = LDDU(config)
 
-    def run(params, normalizer, batch):
+    def run(params, normalizer, batch, packing):
         batch = normalize(batch, normalizer)
-        members = jax.lax.map(lambda p: model.apply({"params": p}, batch), params)
+        members = jax.lax.map(lambda p: model.apply({"params": p}, batch, packing=packing), params)
         return Members(members.logits, _ensemble(members))
 
     return jax.jit(run)
+
+
+def _packed(config: ModelConfig, params: Any, normalizer: Normalizer) -> Callable[[Chunk], Members]:
+    """`forward` of the chunks of one stream, packed as `StreamPacker` says."""
+    run, pack = forward(config), StreamPacker(config)
+    return lambda chunk: run(params, normalizer, chunk.batch, pack(chunk.batch))
 
 
 @functools.lru_cache(maxsize=16)
@@ -134,8 +144,8 @@ def member_parts(
     Raises:
       ValueError: If the batch does not fit the model; says how.
     """
-    run, inputs = forward(config), input_chunks(batch, config, batch_size)
-    parts = overlapped(lambda chunk: run(params, normalizer, chunk.batch), inputs)
+    run, inputs = _packed(config, params, normalizer), input_chunks(batch, config, batch_size)
+    parts = overlapped(run, inputs)
     return ((members, chunk.seen) for members, chunk in parts)
 
 
@@ -143,8 +153,8 @@ def member_logits(
     config: ModelConfig, params: Any, normalizer: Normalizer, batch: Batch, batch_size: int = 256
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """As `member_parts`, but no more than the (K, B, C) logits leave the device."""
-    run, inputs = forward(config), input_chunks(batch, config, batch_size)
-    parts = overlapped(lambda chunk: run(params, normalizer, chunk.batch).logits, inputs)
+    run, inputs = _packed(config, params, normalizer), input_chunks(batch, config, batch_size)
+    parts = overlapped(lambda chunk: run(chunk).logits, inputs)
     return ((logits, chunk.seen) for logits, chunk in parts)
 
 
@@ -175,10 +185,11 @@ def predictions(
     if isinstance(fields, str) or not set(fields or FIELDS) <= set(FIELDS):
         raise ValueError(f"fields={fields!r}: give a tuple of {', '.join(FIELDS)}")
     left_out = {name: None for name in FIELDS if fields is not None and name not in fields}
-    run, state = forward(config), _one_shape(calibrator, len(config.labels))
+    run = _packed(config, params, normalizer)
+    state = _one_shape(calibrator, len(config.labels))
 
     def predict(chunk: Chunk) -> Prediction:
-        members = run(params, normalizer, chunk.batch)
+        members = run(chunk)
         combined = combine_members(members.logits, state, chunk.seen)
         return members.rest.replace(**combined).replace(**left_out)
 

@@ -56,7 +56,8 @@ class EncoderConfig:
       attention: "full" holds all attention weights in memory, "blocked" those of a block of steps,
         "cudnn" takes the fused kernel of a GPU; "auto" chooses between the first two by length. See
         `lddu.nn.attention`.
-      remat: Whether the backward pass computes each layer again rather than keep its inner results.
+      row_block: Rows that the layers take at a time; the backward pass computes them again, so that
+        memory does not grow with the rows of a batch. For long sequences; 0 takes all at once.
       dtype: What encoder and label-wise attention compute in, "float32" or "bfloat16". Parameters,
         softmaxes, layer norms' statistics, latent distributions and losses stay float32.
     """
@@ -72,7 +73,7 @@ class EncoderConfig:
     layer_norm_epsilon: float = 1e-12
     kernel_std: float | None = None
     attention: Literal["auto", "full", "blocked", "cudnn"] = "auto"
-    remat: bool = False
+    row_block: int = 0
     dtype: Literal["float32", "bfloat16"] = "float32"
 
     def __post_init__(self):
@@ -82,6 +83,7 @@ class EncoderConfig:
         ):
             value = getattr(self, name)
             require(value in choices, f"encoder: {name}={value!r}; choose from {choices}")
+        require(self.row_block >= 0, f"encoder: row_block={self.row_block} is negative")
         require(
             self.hidden % self.heads == 0,
             f"encoder: hidden={self.hidden} is not a multiple of heads={self.heads}",

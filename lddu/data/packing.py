@@ -16,6 +16,7 @@ from flax import struct
 from lddu.config import ModelConfig
 from lddu.structs import Batch, Packing
 
+_LIGHT = 1e9  # FLOPs of a call below which planning and compiling cost more than packing saves
 _WORTH = 0.85  # of a padded batch's rows: with more, packing would not pay for moving the steps
 
 
@@ -158,3 +159,49 @@ class Packer:
             size = fits[0] if fits else {}
             packing = {name: Packing(slots[name][..., at, :], rows) for name, rows in size.items()}
             yield Rows(indices[..., at, :], packing), at
+
+
+class StreamPacker:
+    """Packs one batch after the other of a stream whose lengths are not known beforehand.
+
+    The first batches stay padded and show how many rows are needed. From then on there is one
+    packed shape; what does not fit into it is padded again. So there are two compilations, whatever
+    comes, per combination of padded lengths.
+    """
+
+    def __init__(self, config: ModelConfig, trial: int = 16):
+        """Starts a stream.
+
+        Args:
+          config: Of the model.
+          trial: Batches to look at before packing.
+        """
+        self._config, self._trial = config, trial
+        self._needs: dict[tuple[int, ...], dict[str, list[int]]] = {}
+
+    def __call__(self, batch: Batch) -> dict[str, Packing]:
+        """The packing of the next batch; empty if it is to stay padded."""
+        wide = widths(batch, self._config)
+        if not self._config.mask_padding or _encoder_flops(batch.size, wide, self._config) < _LIGHT:
+            return {}
+        needs = self._needs.setdefault(tuple(wide.values()), {name: [] for name in wide})
+        fit = {
+            name: first_fit(steps[None], wide[name])
+            for name, steps in lengths(batch, self._config).items()
+        }
+        if min(map(len, needs.values())) < self._trial:
+            for name, (_, used) in fit.items():
+                needs[name].append(int(used[0]))
+            return {}
+        rows = {name: math.ceil(1.05 * max(needs[name])) for name in wide}
+        rows = {name: max(n, 1) for name, n in rows.items() if n <= _WORTH * batch.size}
+        if any(fit[name][1][0] > n for name, n in rows.items()):
+            return {}
+        return {name: Packing(fit[name][0][0], n) for name, n in rows.items()}
+
+
+def _encoder_flops(size: int, widths: Mapping[str, int], config: ModelConfig) -> float:
+    """Roughly what the encoders' layers compute for a padded batch."""
+    cfg = config.encoder
+    per_step = cfg.layers * cfg.hidden * (8.0 * cfg.hidden + 4.0 * cfg.feed_forward)
+    return size * sum(widths.values()) * per_step

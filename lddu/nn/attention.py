@@ -11,8 +11,7 @@ from lddu.nn.dropout import drop
 
 Form = Literal["auto", "full", "blocked", "cudnn"]
 
-_BLOCK = 64  # queries whose weights are in memory together
-_SHORT = 128  # steps up to which "auto" takes the full form
+_WEIGHTS = 2**24  # of a block of rows, if a row has not more by itself
 
 
 def attend(
@@ -35,9 +34,9 @@ def attend(
       dropout_key: PRNG key for dropout on the attention weights, or None for none.
       rate: Dropout rate in [0, 1).
       form: "full" holds all (B, H, S, T) weights, also for the backward pass. "blocked" holds those
-        of a block of queries only and computes them again in the backward pass. "cudnn" calls the
-        fused kernel of cuDNN: on a GPU, in bfloat16, without dropout. "auto" is "full" for short
-        sequences and "blocked" for long ones.
+        of a block of rows only and computes them again in the backward pass. "cudnn" calls the
+        fused kernel of cuDNN: on a GPU, in bfloat16, without dropout. "auto" is "full" for up to
+        2**24 weights, and where sizes are symbols, and "blocked" for more.
 
     Returns:
       (B, S, H, K). All forms agree but for rounding, and for which weights dropout hits.
@@ -60,7 +59,10 @@ def attend(
         )
         return jnp.where(mask.any(-1)[..., None, None], out, 0)
     if form == "auto":
-        form = "full" if max(query.shape[1], key.shape[1]) <= _SHORT else "blocked"
+        # Sizes that are symbols, as in an export, do not say how much that is.
+        sizes = (query.shape[0], query.shape[2], query.shape[1], key.shape[1])
+        known = all(isinstance(n, int) for n in sizes)
+        form = "blocked" if known and math.prod(sizes) > _WEIGHTS else "full"
     if form == "full":
         return _full(query, key, value, mask, dropout_key if dropping else None, rate)
     return _blocked(query, key, value, mask, dropout_key if dropping else None, rate)
@@ -100,20 +102,20 @@ def _full(
 def _blocked(
     query: Array, key: Array, value: Array, mask: Array, dropout_key: Array | None, rate: float
 ) -> Array:
-    steps = query.shape[1]
-    count = -(-steps // _BLOCK)
-    short = count * _BLOCK - steps
+    rows, steps, heads, _ = query.shape
+    size = max(1, min(rows, _WEIGHTS // (heads * steps * key.shape[1])))
+    count = -(-rows // size)
 
     def blocks(x: Array) -> Array:
-        """(B, S, ...) -> (count, B, block, ...)"""
-        x = jnp.pad(x, [(0, 0), (0, short), *[(0, 0)] * (x.ndim - 2)])
-        return jnp.moveaxis(x.reshape(x.shape[0], count, _BLOCK, *x.shape[2:]), 1, 0)
+        """(B, ...) -> (count, size, ...). Rows of a block lie apart: on a mesh, on all devices."""
+        x = jnp.pad(x, [(0, count * size - rows), *[(0, 0)] * (x.ndim - 1)])
+        return jnp.moveaxis(x.reshape(size, count, *x.shape[1:]), 1, 0)
 
-    def one(block: tuple[Array, Array, Array]) -> Array:
-        number, q, m = block
+    def one(block: tuple[Array, ...]) -> Array:
+        number, *arrays = block
         own = None if dropout_key is None else jax.random.fold_in(dropout_key, number)
-        return _full(q, key, value, m, own, rate)
+        return _full(*arrays, own, rate)
 
-    per_query = blocks(mask) if mask.shape[1] > 1 else jnp.broadcast_to(mask, (count, *mask.shape))
-    out = jax.lax.map(jax.checkpoint(one), (jnp.arange(count), blocks(query), per_query))
-    return jnp.moveaxis(out, 0, 1).reshape(query.shape[0], -1, *query.shape[2:])[:, :steps]
+    arrays = map(blocks, (query, key, value, mask))
+    out = jax.lax.map(jax.checkpoint(one), (jnp.arange(count), *arrays))
+    return jnp.moveaxis(out, 0, 1).reshape(size * count, *query.shape[1:])[:rows]

@@ -79,15 +79,35 @@ class Transformer(nn.Module):
           mask: As in `lddu.nn.attention.attend`: (B, T) or (B, T, T).
           deterministic: Without dropout.
         """
-        # Rematerialised, a layer keeps nothing but its input for the backward pass.
-        layer = (
-            nn.remat(TransformerLayer, static_argnums=3)
-            if self.config.remat
-            else (TransformerLayer)
-        )
+        if self.config.row_block and not self.is_initializing():
+            return self._in_blocks(x, mask, deterministic)
+        return self._layers(x, mask, deterministic)
+
+    def _layers(self, x: Array, mask: Array, deterministic: bool) -> Array:
         for i in range(self.config.layers):
-            x = layer(self.config, name=f"layer_{i}")(x, mask, deterministic)
+            x = TransformerLayer(self.config, name=f"layer_{i}")(x, mask, deterministic)
         return x
+
+    def _in_blocks(self, x: Array, mask: Array, deterministic: bool) -> Array:
+        """`_layers` block by block of rows, of which the backward pass needs only the input."""
+        rows, size = x.shape[0], self.config.row_block
+        count = -(-rows // size)
+
+        def blocks(x: Array) -> Array:
+            # Rows of a block lie apart, so that on a mesh every device has some of them.
+            x = jnp.pad(x, [(0, count * size - rows), *[(0, 0)] * (x.ndim - 1)])
+            return jnp.moveaxis(x.reshape(size, count, *x.shape[1:]), 1, 0)
+
+        def one(module: nn.Module, _: None, block: tuple[Array, Array]) -> tuple[None, Array]:
+            return None, module._layers(*block, deterministic)
+
+        over_blocks = nn.scan(
+            nn.remat(one, prevent_cse=False),
+            variable_broadcast="params",
+            split_rngs={"params": False, "dropout": True},
+        )
+        out = over_blocks(self, None, (blocks(x), blocks(mask)))[1]
+        return jnp.moveaxis(out, 0, 1).reshape(size * count, *x.shape[1:])[:rows]
 
 
 class ModalityEncoder(nn.Module):
