@@ -62,9 +62,11 @@ def forward(
     return jax.jit(run)
 
 
-def _packed(config: ModelConfig, params: Any, normalizer: Normalizer) -> Callable[[Chunk], Members]:
-    """`forward` of the chunks of one stream, packed as `StreamPacker` says."""
-    run, pack = forward(config), StreamPacker(config)
+def _packed(
+    config: ModelConfig, params: Any, normalizer: Normalizer, pack: StreamPacker
+) -> Callable[[Chunk], Members]:
+    """`forward` of the chunks of one stream."""
+    run = forward(config)
     return lambda chunk: run(params, normalizer, chunk.batch, pack(chunk.batch))
 
 
@@ -136,6 +138,15 @@ def input_chunks(batch: Batch, config: ModelConfig, batch_size: int) -> Iterator
     return chunks([prepare(batch, config)], config.modality_names, batch_size)
 
 
+def _run_and_chunks(
+    config: ModelConfig, params: Any, normalizer: Normalizer, batch: Batch, batch_size: int
+) -> tuple[Callable[[Chunk], Members], Iterator[Chunk]]:
+    inputs = input_chunks(batch, config, batch_size)
+    pack = StreamPacker(config, batch_size)
+    pack.look(batch)
+    return _packed(config, params, normalizer, pack), inputs
+
+
 def member_parts(
     config: ModelConfig, params: Any, normalizer: Normalizer, batch: Batch, batch_size: int = 256
 ) -> Iterator[tuple[Members, np.ndarray]]:
@@ -144,8 +155,7 @@ def member_parts(
     Raises:
       ValueError: If the batch does not fit the model; says how.
     """
-    run, inputs = _packed(config, params, normalizer), input_chunks(batch, config, batch_size)
-    parts = overlapped(run, inputs)
+    parts = overlapped(*_run_and_chunks(config, params, normalizer, batch, batch_size))
     return ((members, chunk.seen) for members, chunk in parts)
 
 
@@ -153,7 +163,7 @@ def member_logits(
     config: ModelConfig, params: Any, normalizer: Normalizer, batch: Batch, batch_size: int = 256
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """As `member_parts`, but no more than the (K, B, C) logits leave the device."""
-    run, inputs = _packed(config, params, normalizer), input_chunks(batch, config, batch_size)
+    run, inputs = _run_and_chunks(config, params, normalizer, batch, batch_size)
     parts = overlapped(lambda chunk: run(chunk).logits, inputs)
     return ((logits, chunk.seen) for logits, chunk in parts)
 
@@ -185,7 +195,8 @@ def predictions(
     if isinstance(fields, str) or not set(fields or FIELDS) <= set(FIELDS):
         raise ValueError(f"fields={fields!r}: give a tuple of {', '.join(FIELDS)}")
     left_out = {name: None for name in FIELDS if fields is not None and name not in fields}
-    run = _packed(config, params, normalizer)
+    pack = StreamPacker(config, batch_size)
+    run = _packed(config, params, normalizer, pack)
     state = _one_shape(calibrator, len(config.labels))
 
     def predict(chunk: Chunk) -> Prediction:
@@ -198,6 +209,7 @@ def predictions(
     def counted() -> Iterator[Batch]:
         for batch in batches:
             sizes.append(batch.size)
+            pack.look(batch)
             yield batch
 
     parts = overlapped(predict, chunks(counted(), config.modality_names, batch_size))

@@ -162,28 +162,43 @@ class Packer:
 
 
 class StreamPacker:
-    """Packs one batch after the other of a stream whose lengths are not known beforehand.
+    """Packs one batch after the other of a stream.
 
-    The first batches stay padded and show how many rows are needed. From then on there is one
-    packed shape; what does not fit into it is padded again. So there are two compilations, whatever
-    comes, per combination of padded lengths.
+    How many rows are needed is found on what is known beforehand (`look`), else on the first
+    batches, which stay padded. From then on there is one packed shape; what does not fit into it is
+    padded. So there are two compilations at most, whatever comes, per combination of padded
+    lengths.
     """
 
-    def __init__(self, config: ModelConfig, trial: int = 16):
+    def __init__(self, config: ModelConfig, batch_size: int, trial: int = 8):
         """Starts a stream.
 
         Args:
           config: Of the model.
+          batch_size: Rows of every batch.
           trial: Batches to look at before packing.
         """
-        self._config, self._trial = config, trial
+        self._config, self._size, self._trial = config, batch_size, trial
         self._needs: dict[tuple[int, ...], dict[str, list[int]]] = {}
+
+    def look(self, batch: Batch) -> None:
+        """Looks at rows that are about to come; too few to tell their needs are ignored."""
+        count = batch.size // self._size
+        if self._pays(batch) and count >= self._trial:
+            wide = widths(batch, self._config)
+            self._needs.setdefault(
+                tuple(wide.values()),
+                {
+                    name: first_fit(x[: count * self._size].reshape(count, -1), wide[name])[1]
+                    for name, x in lengths(batch, self._config).items()
+                },
+            )
 
     def __call__(self, batch: Batch) -> dict[str, Packing]:
         """The packing of the next batch; empty if it is to stay padded."""
-        wide = widths(batch, self._config)
-        if not self._config.mask_padding or _encoder_flops(batch.size, wide, self._config) < _LIGHT:
+        if not self._pays(batch):
             return {}
+        wide = widths(batch, self._config)
         needs = self._needs.setdefault(tuple(wide.values()), {name: [] for name in wide})
         fit = {
             name: first_fit(steps[None], wide[name])
@@ -191,13 +206,22 @@ class StreamPacker:
         }
         if min(map(len, needs.values())) < self._trial:
             for name, (_, used) in fit.items():
-                needs[name].append(int(used[0]))
+                needs[name].append(used[0])
             return {}
-        rows = {name: math.ceil(1.05 * max(needs[name])) for name in wide}
-        rows = {name: max(n, 1) for name, n in rows.items() if n <= _WORTH * batch.size}
+        rows = {name: self._rows(max(needs[name])) for name in wide}
+        rows = {name: n for name, n in rows.items() if n <= _WORTH * batch.size}
         if any(fit[name][1][0] > n for name, n in rows.items()):
             return {}
         return {name: Packing(fit[name][0][0], n) for name, n in rows.items()}
+
+    def _rows(self, need: int) -> int:
+        """With a margin, in steps of a thirty-second, so that other data may share the shape."""
+        part = max(self._size // 32, 1)
+        return part * math.ceil(max(1.02 * need, 1) / part)
+
+    def _pays(self, batch: Batch) -> bool:
+        work = _encoder_flops(self._size, widths(batch, self._config), self._config)
+        return self._config.mask_padding and work > _LIGHT
 
 
 def _encoder_flops(size: int, widths: Mapping[str, int], config: ModelConfig) -> float:
