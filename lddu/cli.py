@@ -7,6 +7,7 @@ lddu export RUN OUT          a run's model as one file that runs without this li
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 from lddu import comparison
 from lddu.predictor import Predictor
@@ -38,21 +39,27 @@ def compare(
 def export(
     folder: tyro.conf.Positional[Path],
     out: tyro.conf.Positional[Path],
+    format: Literal["stablehlo", "onnx"] = "stablehlo",
     platforms: tuple[str, ...] = ("cpu", "cuda", "tpu"),
 ) -> None:
-    """Writes a trained model, calibrated and with thresholds, as one file (StableHLO).
+    """Writes a trained model, calibrated and with thresholds, as one file.
 
     Args:
       folder: A run folder, or one that `Predictor.save` wrote.
-      out: A new file; read it with lddu.export.load, or as the README.txt in it says.
-      platforms: What it is to run on, out of cpu, cuda, rocm and tpu.
+      out: A new file. StableHLO is read by lddu.export.load, or as the README.txt in it says.
+      format: stablehlo, which JAX runs, or onnx, which needs lddu[onnx] to be written.
+      platforms: What StableHLO is to run on, out of cpu, cuda, rocm and tpu.
     """
     from lddu import export as exporting  # here: `lddu compare` stays fast
+    from lddu import onnx
 
     inner = folder / "predictor"
     predictor = Predictor.load(inner if (inner / "predictor.json").exists() else folder)
-    path = exporting.export(predictor, out, platforms)
-    print(f"{path}: {path.stat().st_size / 1e6:.1f} MB for {', '.join(platforms)}")
+    if format == "onnx":
+        path, target = onnx.export_onnx(predictor, out), "ONNX"
+    else:
+        path, target = exporting.export(predictor, out, platforms), ", ".join(platforms)
+    print(f"{path}: {path.stat().st_size / 1e6:.1f} MB for {target}")
 
 
 def main(args: Sequence[str] | None = None) -> None:
