@@ -130,7 +130,7 @@ def _quiet() -> Iterator[None]:
 
 def _plain(predictor: Predictor) -> Predictor:
     """The same model without what concerns devices and training alone."""
-    plain = {"attention": "full", "dtype": "float32", "remat": False}
+    plain = {"attention": "full", "dtype": "float32", "row_block": 0}
     changes = {f"model.encoder.{name}": value for name, value in plain.items()}
     return dataclasses.replace(predictor, config=replace(predictor.config, changes))
 

@@ -79,7 +79,9 @@ class Transformer(nn.Module):
           mask: As in `lddu.nn.attention.attend`: (B, T) or (B, T, T).
           deterministic: Without dropout.
         """
-        if self.config.row_block and not self.is_initializing():
+        # In an export the number of rows is a symbol, which no block divides.
+        divisible = isinstance(x.shape[0], int) and not self.is_initializing()
+        if self.config.row_block and divisible:
             return self._in_blocks(x, mask, deterministic)
         return self._layers(x, mask, deterministic)
 
