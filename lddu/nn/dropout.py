@@ -37,7 +37,7 @@ class Dropout(nn.Module):
 
 def drop(key: Array, x: Array, rate: float) -> Array:
     """Elements of `x` set to zero at `rate` in (0, 1), the others divided by 1 - rate."""
-    keep = hashed_bits(key, x.shape) >= np.uint32(round(rate * 2**32))
+    keep = hashed_bits(key, x.shape) >= np.uint32(min(round(rate * 2**32), 2**32 - 1))
     return jnp.where(keep, x * np.asarray(1.0 / (1.0 - rate), x.dtype), jnp.zeros((), x.dtype))
 
 
