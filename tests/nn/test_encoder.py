@@ -1,18 +1,12 @@
 import functools
 
 import flax.errors
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
-from scipy.special import softmax
 
 from lddu.config import EncoderConfig
-from lddu.nn.attention import attend, masked_softmax
 from lddu.nn.encoder import ModalityEncoder
 
 LENGTH, WIDTH = 6, 3
@@ -22,8 +16,6 @@ VALUES = np.random.default_rng(0).normal(size=(4, LENGTH, WIDTH)).astype(np.floa
 
 # Compiled without optimisation: these programs run for microseconds and compile for seconds.
 jit = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
-logits = hnp.arrays(np.float32, (5, 4), elements=st.floats(-1e4, 1e4, width=32))
-masks = hnp.arrays(bool, (5, 4))
 
 
 @functools.cache
@@ -46,62 +38,6 @@ def gradients_of():
         return jnp.where(mask[..., None], apply.__wrapped__(variables, values, mask), 0.0).sum()
 
     return jit(jax.grad(total, argnums=(0, 1)))
-
-
-@given(x=logits, mask=masks)
-@settings(max_examples=40, deadline=None)
-def test_masked_softmax_equals_scipy_on_the_subset(x, mask):
-    got = np.asarray(masked_softmax(x, mask))
-    want = np.zeros_like(x)
-    for row in range(len(x)):
-        if mask[row].any():
-            want[row, mask[row]] = softmax(x[row, mask[row]].astype(np.float64))
-    np.testing.assert_allclose(got, want, atol=1e-6)
-    np.testing.assert_array_equal(got[~mask], 0)
-
-
-@pytest.mark.parametrize("hidden", [np.nan, np.inf, -np.inf, 1e38])
-def test_masked_softmax_ignores_what_is_masked(hidden):
-    x = jnp.array([[1.0, hidden, 2.0], [hidden, hidden, hidden], [-1e38, hidden, -1e38]])
-    mask = jnp.array([[1, 0, 1], [0, 0, 0], [1, 0, 1]], bool)
-    cost = jnp.array([1.0, 2.0, 3.0])
-    value, slope = jax.value_and_grad(lambda x: (masked_softmax(x, mask) * cost).sum())(x)
-    p = softmax([1.0, 2.0])
-    np.testing.assert_allclose(value, p @ [1, 3] + 2.0, rtol=1e-6)
-    # d(p . c)/dx_i = p_i (c_i - p . c); nothing reaches masked places.
-    want = np.zeros((3, 3))
-    want[0, [0, 2]] = p * (np.array([1, 3]) - p @ [1, 3])
-    want[2, [0, 2]] = [-0.5, 0.5]
-    np.testing.assert_allclose(slope, want, atol=1e-6)
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_attend_equals_jax_and_a_numpy_loop(seed):
-    rng = np.random.default_rng(seed)
-    query = rng.normal(size=(4, 5, 2, 3)).astype(np.float32)
-    key, value = rng.normal(size=(2, 4, LENGTH, 2, 3)).astype(np.float32)
-    got = attend(query, key, value, MASK, None, 0.5)
-    np.testing.assert_array_equal(got[-1], 0)
-    want = jax.nn.dot_product_attention(query, key, value, mask=MASK[:, None, None, :])
-    np.testing.assert_allclose(got[:-1], want[:-1], atol=1e-6)
-    want = nn.dot_product_attention(query, key, value, mask=MASK[:, None, None, :])
-    np.testing.assert_allclose(got[:-1], want[:-1], atol=1e-6)
-    for b, s, h in np.ndindex(3, 5, 2):
-        t = STEPS[b]
-        p = softmax(key[b, :t, h] @ query[b, s, h] / np.sqrt(3))
-        np.testing.assert_allclose(got[b, s, h], p @ value[b, :t, h], atol=1e-6)
-
-
-def test_attend_dropout_keeps_the_mean():
-    rng = np.random.default_rng(0)
-    query, key, value = rng.normal(size=(3, 1, 4, 1, 2)).astype(np.float32)
-    mask = np.ones((1, 4), bool)
-    run = jit(jax.vmap(lambda k: attend(query, key, value, mask, k, 0.5)))
-    draws = run(jax.random.split(jax.random.key(0), 4000))
-    assert np.std(draws, 0).min() > 0.05
-    plain = attend(query, key, value, mask, None, 0.5)
-    np.testing.assert_allclose(draws.mean(0), plain, atol=0.08)
-    np.testing.assert_array_equal(attend(query, key, value, mask, jax.random.key(0), 0.0), plain)
 
 
 @pytest.mark.parametrize("filler", [np.nan, np.inf, 1e4, -7.0])
