@@ -52,8 +52,13 @@ class LDDU(nn.Module):
 
         Returns:
           A `Prediction`; `aleatoric` and `epistemic` are left to `lddu.uncertainty`.
+
+        Raises:
+          ValueError: If there is a packing, but no `config.mask_padding`.
         """
         cfg = self.config
+        if packing and not cfg.mask_padding:
+            raise ValueError("packing needs mask_padding: without it, padded steps need places too")
         labels = self.param(
             "label_embeddings", nn.initializers.normal(1.0), (len(cfg.labels), cfg.encoder.hidden)
         )

@@ -113,7 +113,7 @@ class Packer:
         needs = {k: need for k, need in needs.items() if most[k] <= _WORTH * trial.shape[1]}
         self.sizes = [
             {
-                name: most[name] if q == 1 else math.ceil(np.quantile(need, q))
+                name: most[name] if q == 1 else max(math.ceil(np.quantile(need, q)), 1)
                 for name, need in needs.items()
             }
             for q in quantiles

@@ -37,7 +37,7 @@ class Dropout(nn.Module):
 
 def drop(key: Array, x: Array, rate: float) -> Array:
     """Elements of `x` set to zero at `rate` in (0, 1), the others divided by 1 - rate."""
-    keep = hashed_bits(key, x.shape) >= np.uint32(round(rate * 2**32))
+    keep = hashed_bits(key, x.shape) >= np.uint32(min(round(rate * 2**32), 2**32 - 1))
     return jnp.where(keep, x * np.asarray(1.0 / (1.0 - rate), x.dtype), jnp.zeros((), x.dtype))
 
 
@@ -52,15 +52,22 @@ def hashed_bits(key: Array, shape: tuple[int, ...]) -> Array:
 
     References:
       Wellons, "Prospecting for Hash Functions", 2018 (its two-round mixer), with a word of the key
-      added before each round.
+      added before each round; the words are mixed first.
     """
     if jax.dtypes.issubdtype(key.dtype, jax.dtypes.prng_key):
         key = jax.random.key_data(key)
     first, second = key.reshape(-1)[:2].astype(jnp.uint32)
     if math.prod(shape) >= 2**32:
         raise ValueError(f"shape {shape} has more elements than there are hashes")
-    x = jax.lax.iota(jnp.uint32, math.prod(shape)).reshape(shape) + first
+    # The keys of consecutive seeds differ by 1 in a word; one round would not hide that.
+    second = _mix(second)
+    first = _mix(first + second)
+    return _mix(jax.lax.iota(jnp.uint32, math.prod(shape)).reshape(shape) + first, second)
+
+
+def _mix(x: Array, word: Array | None = None) -> Array:
     x = (x ^ (x >> 16)) * np.uint32(0x21F0AAAD)
-    x = (x ^ (x >> 15)) + second
+    x = x ^ (x >> 15)
+    x = x if word is None else x + word
     x = (x ^ (x >> 16)) * np.uint32(0x735A2D97)
     return x ^ (x >> 15)

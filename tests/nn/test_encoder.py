@@ -1,19 +1,13 @@
 import functools
 
 import flax.errors
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
-from scipy.special import softmax
 
 from lddu.config import EncoderConfig
-from lddu.nn.attention import attend, masked_softmax
-from lddu.nn.encoder import ModalityEncoder
+from lddu.nn.encoder import ModalityEncoder, windows
 
 LENGTH, WIDTH = 6, 3
 STEPS = np.array([6, 4, 1, 0])  # the last row is all padding
@@ -22,16 +16,14 @@ VALUES = np.random.default_rng(0).normal(size=(4, LENGTH, WIDTH)).astype(np.floa
 
 # Compiled without optimisation: these programs run for microseconds and compile for seconds.
 jit = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
-logits = hnp.arrays(np.float32, (5, 4), elements=st.floats(-1e4, 1e4, width=32))
-masks = hnp.arrays(bool, (5, 4))
 
 
 @functools.cache
-def build(**options):
+def build(stride=1, **options):
     """Random variables (compiling no init), and the jitted encoder."""
     cfg = {"hidden": 8, "layers": 2, "heads": 2, "feed_forward": 5, "dropout": 0.0}
     cfg = EncoderConfig(**{**cfg, "attention_dropout": 0.0, **options})
-    encoder = ModalityEncoder(cfg, LENGTH)
+    encoder = ModalityEncoder(cfg, LENGTH, stride)
     shapes = jax.eval_shape(encoder.init, jax.random.key(0), VALUES, MASK)
     rng = np.random.default_rng(1)
     variables = jax.tree.map(lambda x: rng.normal(0, 0.7, x.shape).astype(np.float32), shapes)
@@ -39,88 +31,39 @@ def build(**options):
 
 
 @functools.cache
-def gradients_of():
-    _, apply = build()
+def gradients_of(stride=1):
+    _, apply = build(stride)
 
     def total(variables, values, mask):
-        return jnp.where(mask[..., None], apply.__wrapped__(variables, values, mask), 0.0).sum()
+        real = windows(mask, stride).any(-1)
+        return jnp.where(real[..., None], apply.__wrapped__(variables, values, mask), 0.0).sum()
 
     return jit(jax.grad(total, argnums=(0, 1)))
 
 
-@given(x=logits, mask=masks)
-@settings(max_examples=40, deadline=None)
-def test_masked_softmax_equals_scipy_on_the_subset(x, mask):
-    got = np.asarray(masked_softmax(x, mask))
-    want = np.zeros_like(x)
-    for row in range(len(x)):
-        if mask[row].any():
-            want[row, mask[row]] = softmax(x[row, mask[row]].astype(np.float64))
-    np.testing.assert_allclose(got, want, atol=1e-6)
-    np.testing.assert_array_equal(got[~mask], 0)
-
-
-@pytest.mark.parametrize("hidden", [np.nan, np.inf, -np.inf, 1e38])
-def test_masked_softmax_ignores_what_is_masked(hidden):
-    x = jnp.array([[1.0, hidden, 2.0], [hidden, hidden, hidden], [-1e38, hidden, -1e38]])
-    mask = jnp.array([[1, 0, 1], [0, 0, 0], [1, 0, 1]], bool)
-    cost = jnp.array([1.0, 2.0, 3.0])
-    value, slope = jax.value_and_grad(lambda x: (masked_softmax(x, mask) * cost).sum())(x)
-    p = softmax([1.0, 2.0])
-    np.testing.assert_allclose(value, p @ [1, 3] + 2.0, rtol=1e-6)
-    # d(p . c)/dx_i = p_i (c_i - p . c); nothing reaches masked places.
-    want = np.zeros((3, 3))
-    want[0, [0, 2]] = p * (np.array([1, 3]) - p @ [1, 3])
-    want[2, [0, 2]] = [-0.5, 0.5]
-    np.testing.assert_allclose(slope, want, atol=1e-6)
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_attend_equals_jax_and_a_numpy_loop(seed):
-    rng = np.random.default_rng(seed)
-    query = rng.normal(size=(4, 5, 2, 3)).astype(np.float32)
-    key, value = rng.normal(size=(2, 4, LENGTH, 2, 3)).astype(np.float32)
-    got = attend(query, key, value, MASK, None, 0.5)
-    np.testing.assert_array_equal(got[-1], 0)
-    want = jax.nn.dot_product_attention(query, key, value, mask=MASK[:, None, None, :])
-    np.testing.assert_allclose(got[:-1], want[:-1], atol=1e-6)
-    want = nn.dot_product_attention(query, key, value, mask=MASK[:, None, None, :])
-    np.testing.assert_allclose(got[:-1], want[:-1], atol=1e-6)
-    for b, s, h in np.ndindex(3, 5, 2):
-        t = STEPS[b]
-        p = softmax(key[b, :t, h] @ query[b, s, h] / np.sqrt(3))
-        np.testing.assert_allclose(got[b, s, h], p @ value[b, :t, h], atol=1e-6)
-
-
-def test_attend_dropout_keeps_the_mean():
-    rng = np.random.default_rng(0)
-    query, key, value = rng.normal(size=(3, 1, 4, 1, 2)).astype(np.float32)
-    mask = np.ones((1, 4), bool)
-    run = jit(jax.vmap(lambda k: attend(query, key, value, mask, k, 0.5)))
-    draws = run(jax.random.split(jax.random.key(0), 4000))
-    assert np.std(draws, 0).min() > 0.05
-    plain = attend(query, key, value, mask, None, 0.5)
-    np.testing.assert_allclose(draws.mean(0), plain, atol=0.08)
-    np.testing.assert_array_equal(attend(query, key, value, mask, jax.random.key(0), 0.0), plain)
-
-
+@pytest.mark.parametrize("stride", [1, 4])
 @pytest.mark.parametrize("filler", [np.nan, np.inf, 1e4, -7.0])
-def test_what_stands_at_padding_changes_nothing(filler):
-    variables, apply = build()
+def test_what_stands_at_padding_changes_nothing(filler, stride):
+    variables, apply = build(stride)
     filled = np.where(MASK[..., None], VALUES, np.float32(filler))
     plain, other = (apply(variables, v, MASK) for v in (VALUES, filled))
     np.testing.assert_array_equal(plain, other)
-    before, after = (gradients_of()(variables, v, MASK) for v in (VALUES, filled))
+    before, after = (gradients_of(stride)(variables, v, MASK) for v in (VALUES, filled))
     jax.tree.map(np.testing.assert_array_equal, before, after)
+    assert all(np.isfinite(g).all() for g in jax.tree.leaves(after))
+    np.testing.assert_array_equal(after[1][~MASK], 0)
 
 
-def test_masked_equals_subset():
-    variables, apply = build()
+@pytest.mark.parametrize("stride", [1, 4])
+def test_masked_equals_subset(stride):
+    variables, apply = build(stride)
     out = apply(variables, VALUES, MASK)
+    assert out.shape == (4, -(-LENGTH // stride), 8)
     for row, steps in enumerate(STEPS[:3]):
         cut = VALUES[row : row + 1, :steps]
         alone = apply(variables, cut, np.ones((1, steps), bool))
-        np.testing.assert_allclose(out[row, :steps], alone[0], atol=1e-5)
+        assert alone.shape[1] == -(-steps // stride)
+        np.testing.assert_allclose(out[row, : alone.shape[1]], alone[0], atol=1e-5)
 
 
 def test_real_steps_do_matter():
@@ -179,3 +122,101 @@ def test_dropout_only_when_not_deterministic(rate):
     assert np.abs(one - plain)[MASK].max() > 1e-2
     with pytest.raises(flax.errors.InvalidRngError, match="dropout"):
         apply(variables, VALUES, MASK, deterministic=False)
+
+
+# ---- a stride -----------------------------------------------------------------------------------
+
+
+def test_windows_fill_the_last_one_up_with_zeros():
+    x = np.arange(1, 11).reshape(2, 5)
+    want = [[[1, 2, 3], [4, 5, 0]], [[6, 7, 8], [9, 10, 0]]]
+    np.testing.assert_array_equal(windows(x, 3), want)
+    assert windows(np.zeros((2, 5, 7)), 2).shape == (2, 3, 2, 7)
+    np.testing.assert_array_equal(windows(x, 1)[:, :, 0], x)
+
+
+@pytest.mark.parametrize("steps", [LENGTH, LENGTH - 1])
+def test_a_stride_is_a_strided_convolution(steps):
+    # Without layers, what comes out is the norm of the projection plus positions.
+    variables, apply = build(4, layers=0)
+    params = variables["params"]
+    values = VALUES[:, :steps]
+    out = apply(variables, values, np.ones((4, steps), bool))
+    mean, deviation = values.mean(-1, keepdims=True), values.std(-1, keepdims=True)
+    normed = (values - mean) / np.sqrt(deviation**2 + 1e-5)
+    normed = normed * params["input_norm"]["scale"] + params["input_norm"]["bias"]
+    normed = np.pad(normed, [(0, 0), (0, 8 - steps), (0, 0)])
+    kernel = params["project"]["kernel"].reshape(4, WIDTH, 8)
+    y = jax.lax.conv_general_dilated(
+        normed, kernel, (4,), "VALID", dimension_numbers=("NWC", "WIO", "NWC")
+    )
+    y = np.asarray(y) + params["project"]["bias"] + params["positions"]
+    assert params["positions"].shape == (2, 8)
+    y = (y - y.mean(-1, keepdims=True)) / y.std(-1, keepdims=True)
+    np.testing.assert_allclose(out, y * params["norm"]["scale"] + params["norm"]["bias"], atol=1e-5)
+
+
+def test_masked_steps_inside_a_window_add_nothing():
+    # The projection of a window less its second step is that of a kernel without that step.
+    variables, apply = build(4, layers=0)
+    gap = MASK.copy()
+    gap[:, 1] = False
+    kernel = np.copy(variables["params"]["project"]["kernel"]).reshape(4, WIDTH, 8)
+    kernel[1] = 0
+    without = {**variables["params"], "project": dict(variables["params"]["project"])}
+    without["project"]["kernel"] = kernel.reshape(-1, 8)
+    got, want = apply(variables, VALUES, gap), apply({"params": without}, VALUES, MASK)
+    np.testing.assert_allclose(got[:2, 0], want[:2, 0], atol=1e-5)
+    assert np.abs(got - apply(variables, VALUES, MASK))[:2, 0].max() > 1e-2
+
+
+# ---- other ways to compute the same -------------------------------------------------------------
+
+
+def slopes(**options):
+    """The output and the gradients under dropout, of one draw."""
+    variables, apply = build(layers=1, dropout=0.3, attention_dropout=0.3, **options)
+
+    def total(variables, values):
+        rngs = {"dropout": jax.random.key(0)}
+        out = apply.__wrapped__(variables, values, MASK, deterministic=False, rngs=rngs)
+        return jnp.where(MASK[..., None], jnp.sin(out), 0.0).sum(), out
+
+    return jit(jax.value_and_grad(total, argnums=(0, 1), has_aux=True))(variables, VALUES)
+
+
+def test_layers_computed_again_are_the_same_layers():
+    plain, again = slopes(), slopes(remat=True)
+    jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-5), plain, again)
+    shapes = [jax.tree.map(np.shape, build(remat=remat)[0]) for remat in (False, True)]
+    assert shapes[0] == shapes[1]
+
+
+def test_layers_are_computed_again_only_where_asked():
+    for remat in (False, True):
+        variables, apply = build(remat=remat)
+        run = jax.grad(lambda v, apply=apply: apply.__wrapped__(v, VALUES, MASK).sum())
+        assert ("remat" in str(jax.make_jaxpr(run)(variables))) == remat
+
+
+def test_blocked_attention_is_the_same_attention():
+    variables, apply = build()
+    _, blocked = build(attention="blocked")
+    plain, other = apply(variables, VALUES, MASK), blocked(variables, VALUES, MASK)
+    np.testing.assert_allclose(plain, other, atol=1e-5)
+    steps = jax.make_jaxpr(functools.partial(blocked.__wrapped__, variables))(VALUES, MASK)
+    assert "scan" in str(steps)
+
+
+def test_cudnn_attention_reaches_attend():
+    with pytest.raises(ValueError, match="cuDNN attention is for bfloat16"):
+        build(attention="cudnn")
+
+
+def test_bfloat16_is_near_float32():
+    variables, apply = build()
+    _, half = build(dtype="bfloat16")
+    want, got = apply(variables, VALUES, MASK), half(variables, VALUES, MASK)
+    assert got.dtype == jnp.bfloat16
+    # Outputs of a layer norm, of order one.
+    np.testing.assert_allclose(got.astype(np.float32)[MASK], want[MASK], atol=0.05)

@@ -6,6 +6,8 @@ import pytest
 from scipy.special import softmax
 
 from lddu.nn.label_attention import LabelAttention
+from lddu.nn.layout import lay_out
+from lddu.structs import Packing
 
 STEPS = np.array([5, 2, 0])
 MASK = np.arange(5) < STEPS[:, None]
@@ -87,3 +89,21 @@ def test_dropout_only_when_not_deterministic():
     )
     assert (one != plain).any()
     assert (one != other).any()
+
+
+def test_packed_equals_padded():
+    variables, apply = build()
+    packing = Packing(np.array([0, 5, 0]), 2)
+    packed = lay_out(MASK, packing).pack(STATES)
+    assert packed.shape == (2, 5, 4)
+    run = jax.jit(jax.value_and_grad(lambda v, x, p: apply(v, LABELS, x, MASK, True, p).sum()))
+    got, want = run(variables, packed, packing), run(variables, STATES, None)
+    jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6), got, want)
+
+
+def test_states_of_bfloat16_give_float32():
+    variables, apply = build()
+    want = apply(variables, LABELS, STATES, MASK, True)
+    got = apply(variables, LABELS, STATES.astype(jax.numpy.bfloat16), MASK, True)
+    assert got.dtype == np.float32
+    np.testing.assert_allclose(got, want, atol=0.1)
