@@ -56,7 +56,9 @@ def forward(
 
     def run(params, normalizer, batch, packing):
         batch = normalize(batch, normalizer)
-        members = jax.lax.map(lambda p: model.apply({"params": p}, batch, packing=packing), params)
+        members = _over_members(
+            lambda p: model.apply({"params": p}, batch, packing=packing), params
+        )
         return Members(members.logits, _ensemble(members))
 
     return jax.jit(run)
@@ -91,7 +93,7 @@ def dropout_logits(config: ModelConfig) -> Callable[..., jax.Array]:
             rngs = {"dropout": k}
             return model.apply({"params": p}, batch, deterministic=False, rngs=rngs).logits
 
-        return jax.lax.map(one, (params, keys))
+        return _over_members(one, (params, keys))
 
     return jax.jit(run)
 
@@ -136,6 +138,13 @@ def input_chunks(batch: Batch, config: ModelConfig, batch_size: int) -> Iterator
     """
     _check_batch_size(batch_size)
     return chunks([prepare(batch, config)], config.modality_names, batch_size)
+
+
+def _over_members(function: Callable[[Any], Any], members: Any) -> Any:
+    """`jax.lax.map`, but a single member is not put into a loop, where XLA computes more slowly."""
+    if jax.tree.leaves(members)[0].shape[0] > 1:
+        return jax.lax.map(function, members)
+    return jax.tree.map(lambda x: x[None], function(jax.tree.map(lambda x: x[0], members)))
 
 
 def _run_and_chunks(
