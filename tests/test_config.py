@@ -1,4 +1,5 @@
 import dataclasses
+import functools
 import json
 from typing import get_args
 
@@ -48,6 +49,12 @@ class TestPresets:
                 "train.seed": 7,
                 "model.latent_hidden": (),
                 "model.encoder.input_norm": False,
+                "model.modalities": (ModalityConfig("text", 8, 12, 3), *MODALITIES[1:]),
+                "model.encoder.attention": "blocked",
+                "model.encoder.remat": True,
+                "model.encoder.dtype": "bfloat16",
+                "train.packing": False,
+                "train.steps_per_dispatch": 4,
                 "calibration.method": "choose",
                 "calibration.shrinkage": 300.0,
             },
@@ -105,6 +112,29 @@ def test_from_json_fills_in_defaults():
         {"model": {"modalities": [{"name": "a", "features": 1, "length": 2}], "labels": ["x"]}}
     )
     assert Config.from_json(text) == config.default({"a": (1, 2)}, ["x"])
+
+
+def test_from_json_reads_versions_without_strides_forms_and_packing(tiny):
+    values = json.loads(tiny.to_json())
+    for name in ("attention", "remat", "dtype"):
+        del values["model"]["encoder"][name]
+    for modality in values["model"]["modalities"]:
+        del modality["stride"]
+    for name in ("packing", "steps_per_dispatch"):
+        del values["train"][name]
+    assert Config.from_json(json.dumps(values)) == tiny
+
+
+def test_a_wrong_value_of_a_new_field_is_refused_from_json_too(tiny):
+    for path, field, value in (
+        (("model", "encoder"), "attention", "fast"),
+        (("model", "encoder"), "dtype", "int8"),
+        (("train",), "steps_per_dispatch", -1),
+    ):
+        values = json.loads(tiny.to_json())
+        functools.reduce(dict.get, path, values)[field] = value
+        with pytest.raises(ValueError, match=field):
+            Config.from_json(json.dumps(values))
 
 
 def test_methods_are_the_calibrators_there_are():
@@ -186,6 +216,10 @@ def model(**options):
     [
         (lambda: ModalityConfig("a", 0, 3), "modality 'a': features=0, not > 0"),
         (lambda: ModalityConfig("a", 3, -1), "modality 'a': length=-1, not > 0"),
+        (lambda: ModalityConfig("a", 3, 4, 0), "modality 'a': stride=0, not > 0"),
+        (lambda: ModalityConfig("a", 3, 4, stride=-2), "modality 'a': stride=-2, not > 0"),
+        (lambda: EncoderConfig(attention="flash"), "encoder: attention='flash'; choose.*'cudnn'"),
+        (lambda: EncoderConfig(dtype="float16"), "encoder: dtype='float16'; choose.*'bfloat16'"),
         (lambda: EncoderConfig(hidden=10, heads=4), "hidden=10 is not a multiple of heads=4"),
         (lambda: EncoderConfig(dropout=1.0), r"encoder: dropout=1.0 is not in \[0, 1\)"),
         (lambda: EncoderConfig(attention_dropout=-0.1), "encoder: attention_dropout=-0.1 is not"),
@@ -212,6 +246,7 @@ def model(**options):
         (lambda: TrainConfig(batch_size=0), "train: batch_size=0 is not at least 1"),
         (lambda: TrainConfig(epochs=0), "train: epochs=0 is not at least 1"),
         (lambda: TrainConfig(members=0), "train: members=0 is not at least 1"),
+        (lambda: TrainConfig(steps_per_dispatch=0), "train: steps_per_dispatch=0 is not at least"),
         (lambda: TrainConfig(warmup=1.0), r"train: warmup=1.0 is not in \[0, 1\)"),
         (lambda: TrainConfig(modality_dropout=-0.5), "train: modality_dropout=-0.5 is not"),
         (lambda: TrainConfig(average=1.0), "train: average=1.0 is not"),

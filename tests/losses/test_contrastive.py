@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 from scipy.integrate import trapezoid
 from scipy.stats import norm
 
@@ -207,6 +208,52 @@ class TestSupervisedContrastive:
         np.testing.assert_array_equal(loss(features, np.array(ids), NONE, similarity), 0)
         own, _ = slopes(features, np.array(ids), *NONE[:2], similarity)
         np.testing.assert_array_equal(own, 0)
+
+    @pytest.mark.parametrize("anchors", ["batch", "bank"])
+    @pytest.mark.parametrize("ids", [[-1] * 7, [4, -1, -1, -1, -1, -1, -1], [0, 1, 2, 3, 4, 5, 6]])
+    def test_nothing_in_batch_and_bank_costs_nothing(self, similarity, ids, anchors):
+        # Sums over no keys at all, in one part or in both, whose logarithm is that of 0.
+        features, past = draw(0, 7, similarity), np.full((5, 6), np.nan, np.float32)
+        empty = np.full(5, -1)
+        got = loss(features, np.array(ids), bank_of(past, empty), similarity, anchors=anchors)
+        np.testing.assert_array_equal(got, 0)
+        for slope in slopes(features, np.array(ids), past, empty, similarity, anchors):
+            np.testing.assert_array_equal(slope, 0)
+
+    @pytest.mark.parametrize("anchors", ["batch", "bank"])
+    def test_an_entry_alone_in_its_batch_learns_from_the_bank(self, similarity, anchors):
+        features, past = draw(0, 7, similarity), draw(1, 5, similarity)
+        ids, past_ids = np.array([-1, -1, 2, -1, -1, -1, -1]), np.array([2, -1, 0, 2, -1])
+        got = loss(features, ids, bank_of(past, past_ids), similarity, anchors=anchors)
+        args = ids, past, past_ids, similarity, 0.3, anchors
+        np.testing.assert_allclose(got, slow(features, *args), rtol=1e-4, atol=1e-5)
+        assert got[2] > 0
+        own, banked = slopes(features, ids, past, past_ids, similarity, anchors)
+        assert np.isfinite(own).all()
+        np.testing.assert_array_equal(banked, 0)
+        np.testing.assert_array_equal(own[ids < 0], 0)
+        step = np.zeros((7, 6))
+        step[2, 1] = 1e-4
+        up, down = (slow(features + s * step, *args).sum() for s in (1.0, -1.0))
+        np.testing.assert_allclose(own[2, 1], (up - down) / 2e-4, rtol=1e-2, atol=1e-4)
+
+
+@given(
+    ids=hnp.arrays(np.int64, 7, elements=st.integers(-1, 2)),
+    past_ids=hnp.arrays(np.int64, 5, elements=st.integers(-1, 3)),
+    anchors=st.sampled_from(["batch", "bank"]),
+    hot=st.booleans(),
+)
+@settings(max_examples=40, deadline=None)
+def test_batch_and_bank_apart_equal_the_double_loop_over_both(ids, past_ids, anchors, hot):
+    temperature = 1.0 if hot else 0.02
+    features, past = draw(0, 7, "cosine"), draw(1, 5, "cosine")
+    got = loss(features, ids, bank_of(past, past_ids), "cosine", temperature, anchors=anchors)
+    want = slow(features, ids, past, past_ids, "cosine", temperature, anchors)
+    np.testing.assert_allclose(got, want, rtol=1e-3, atol=1e-4)
+    own, banked = slopes(features, ids, past, past_ids, "cosine", anchors)
+    assert np.isfinite(own).all()
+    np.testing.assert_array_equal(banked, 0)
 
 
 def test_by_hand():

@@ -160,6 +160,27 @@ def test_a_member_is_the_one_that_trains_alone(reference, alone, member):
             np.testing.assert_allclose(a[name], b[name], rtol=1e-4, err_msg=name)
 
 
+def test_packed_rows_and_several_steps_in_a_call_give_the_same_members(trainer, reference):
+    train, valid = make_data()
+    mask = np.arange(4) < np.random.default_rng(0).choice([1, 1, 2], (20, 1))
+    train = train.replace(modalities={"x": train.modalities["x"].replace(mask=mask)})
+    found = []
+    for changes in ({"packing": False}, {"steps_per_dispatch": 3}):
+        cfg = config.replace(CONFIG, {f"train.{k}": v for k, v in changes.items()})
+        other = EnsembleTrainer(cfg, train, valid, devices=jax.local_devices()[:1])
+        # The shapes are the same, so it need not compile again what is padded.
+        for name in ("_step", "_steps", "_evaluate", "_keep"):
+            setattr(other, name, getattr(trainer, name))
+        found.append(other.run(progress=False))
+        assert (trainer._step._cache_size(), trainer._steps._cache_size()) == (1, len(found) - 1)
+    for a, b in zip(*found, strict=True):
+        assert_close(a.params, b.params)
+        for x, y in zip(a.history, b.history, strict=True):
+            assert set(x) == set(y)
+            for name in set(x) - {"seconds"}:
+                np.testing.assert_allclose(x[name], y[name], rtol=1e-4, err_msg=name)
+
+
 def test_members_differ(reference):
     weights = np.stack([t.params["fusion"]["head"]["weight"] for t in reference[0]])
     assert np.ptp(weights, axis=0).min() > 1e-3

@@ -1,4 +1,6 @@
+import contextlib
 import copy
+import functools
 import json
 import logging
 import shutil
@@ -52,6 +54,21 @@ def reference(trainer, tmp_path_factory):
     """A run from start to end, and its folder."""
     folder = tmp_path_factory.mktemp("reference")
     return trainer.run(0, folder, progress=False), folder
+
+
+@pytest.fixture
+def compiled(caplog):
+    """A context that lists what JAX compiles within."""
+
+    @contextlib.contextmanager
+    def watch():
+        names, before = [], len(caplog.records)
+        with jax.log_compiles(), caplog.at_level(logging.WARNING):
+            yield names
+        messages = [r.getMessage() for r in caplog.records[before:]]
+        names.extend(m for m in messages if "Compiling" in m)
+
+    return watch
 
 
 def variant(trainer, **changes):
@@ -118,16 +135,14 @@ def test_a_member_is_determined_by_seed_and_number(trainer, reference):
         assert seed.history[0]["train_nll"] != one.history[0]["train_nll"]
 
 
-def test_nothing_compiles_after_the_first_member(trainer, reference, caplog):
-    def compiled():
-        return [r.getMessage() for r in caplog.records if "Compiling" in r.getMessage()]
-
-    with jax.log_compiles(), caplog.at_level(logging.WARNING):
+def test_nothing_compiles_after_the_first_member(trainer, reference, compiled):
+    with compiled() as names:
         trainer.run(1, progress=False)
-        assert compiled() == []
-        jax.jit(lambda x: x + 1)(jnp.ones(7))
-        assert compiled()  # so it would have been seen
+    assert names == []
     assert trainer._step._cache_size() == 1
+    with compiled() as names:
+        jax.jit(lambda x: x + 1)(jnp.ones(7))
+    assert names  # so it would have been seen
 
 
 def test_the_base_rate_is_not_trained(trainer, reference):
@@ -172,6 +187,89 @@ def test_an_epoch_sees_every_row_once(trainer, monkeypatch):
 def test_epoch_means_weigh_steps_by_their_rows():
     steps = [{"rows": np.array(8), "nll": np.array(1.0)}, {"rows": np.array(2), "nll": np.array(6)}]
     assert setup.epoch_means(steps) == {"train_nll": 2.0}
+
+
+# ---- several steps in a call, and packed rows ---------------------------------------------------
+
+
+def assert_near(got, want, tolerance=1e-5):
+    near = functools.partial(np.testing.assert_allclose, rtol=tolerance, atol=tolerance)
+    for path, x in jax.tree_util.tree_leaves_with_path(got.params):
+        # No softmax sees the biases of attention's keys: what moves them is rounding.
+        if "['key']['bias']" not in (name := jax.tree_util.keystr(path)):
+            near(x, functools.reduce(lambda t, k: t[k.key], path, want.params), err_msg=name)
+    jax.tree.map(near, without_seconds(got.history), without_seconds(want.history))
+    assert got.best_epoch == want.best_epoch
+
+
+@pytest.fixture
+def unoptimised():
+    """Compiles fast: these programs run for milliseconds and compile for many seconds."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+
+
+@pytest.fixture(scope="module")
+def short_data():
+    """24 training rows, all but one with a step or two of four, and 12 for validation."""
+    rng, data = np.random.default_rng(0), []
+    for rows in (24, 12):
+        batch = generate(rows, seed=rows, config=LAW).batch
+        mask = np.arange(4) < rng.choice([1, 1, 2], (rows, 1))
+        mask[3] = True
+        modality = batch.modalities["x"].replace(mask=mask)
+        data.append(batch.replace(modalities={"x": modality}))
+    return data
+
+
+# Without dropout: its draws are by place, and packing changes places. Few terms compile fast.
+STILL = config.replace(
+    CONFIG,
+    {
+        "model.encoder.dropout": 0.0,
+        "model.samples": 0,
+        "loss.contrastive": 0.0,
+        "loss.spread": 0.0,
+        "loss.unimodal": 0.0,
+        "train.epochs": 2,
+    },
+)
+
+
+@pytest.fixture(scope="module")
+def packed(short_data):
+    """A trainer that packs, and two of whose three steps an epoch go together."""
+    return Trainer(config.replace(STILL, {"train.steps_per_dispatch": 2}), *short_data)
+
+
+def test_several_steps_in_a_call_give_the_same_run(packed, unoptimised, compiled):
+    got = packed.run(0, progress=False)
+    with compiled() as names:
+        packed.run(1, progress=False)
+    assert names == []
+    assert (packed._steps._cache_size(), packed._step._cache_size()) == (1, 1)
+    singly = copy.copy(packed)
+    singly.config, singly._steps = STILL, None
+    assert_near(got, singly.run(0, progress=False))
+    assert packed._step._cache_size() == 1
+
+
+def test_packed_rows_give_the_same_run(packed, short_data, unoptimised):
+    assert packed._packer.sizes[0]["x"] < 8
+    padded = Trainer(config.replace(STILL, {"train.packing": False}), *short_data)
+    assert padded._packer.sizes == [{}]
+    padded._step, calls = packed._step, packed._step._cache_size()
+    want = padded.run(0, progress=False)
+    # The same function, but compiled anew for what is not packed.
+    assert packed._step._cache_size() == calls + 1
+    assert_near(packed.run(0, progress=False), want, 1e-4)
+
+
+def test_more_steps_in_a_call_than_an_epoch_has_are_single_steps(trainer, reference, monkeypatch):
+    many = variant(trainer, steps_per_dispatch=4)
+    monkeypatch.setattr(many, "_steps", None)
+    assert_same(many.run(0, progress=False), reference[0])
 
 
 # ---- which epoch --------------------------------------------------------------------------------

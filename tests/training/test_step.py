@@ -1,3 +1,5 @@
+import contextlib
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -5,9 +7,10 @@ import pytest
 
 from lddu import config
 from lddu.data.batching import take
-from lddu.data.packing import Rows
+from lddu.data.packing import Rows, first_fit, lengths
 from lddu.data.synthetic import SyntheticConfig, generate
 from lddu.model import LDDU
+from lddu.structs import Packing
 from lddu.training.optimizer import build_optimizer
 from lddu.training.state import create_state
 from lddu.training.step import augment, make_evaluate, make_step
@@ -124,6 +127,90 @@ def test_rows_of_weight_zero_do_not_count(step, data):
 def test_nothing_was_compiled_twice(step, data):
     train(step, data)
     assert step._cache_size() == 1
+
+
+# ---- several steps in a call, and packed rows ---------------------------------------------------
+
+
+def one_by_one(step, data, rows, weight, key):
+    state, measured = new_state(data), []
+    for k in range(len(weight)):
+        one = jax.tree.map(lambda x, k=k: x[k], rows)
+        state, terms = step(state, data, one, weight[k], key)
+        measured.append(terms)
+    return state, jax.tree.map(lambda *x: np.stack(x), *measured)
+
+
+@contextlib.contextmanager
+def unoptimised():
+    """Compiles fast: these programs run for milliseconds and compile for many seconds."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+
+
+def taught(tree):
+    """Without the biases of attention's keys: no softmax sees them, what moves them is rounding."""
+    return jax.tree_util.tree_map_with_path(
+        lambda path, x: x * ("['key']['bias']" not in jax.tree_util.keystr(path)), tree
+    )
+
+
+def test_several_steps_in_a_call_are_the_same_steps(step, data):
+    rows = Rows(np.array([[0, 1, 2, 3], [4, 5, 6, 7], [1, 6, 3, 3]]))
+    weight = np.ones((3, 4), np.float32)
+    weight[2, 3] = 0
+    key = jax.random.key(1, impl="rbg")
+    want, terms = one_by_one(step, data, rows, weight, key)
+    steps, state = make_step(CONFIG, OPTIMIZER, several=True), new_state(data)
+    got, measured = steps(state, data, rows, weight, key)
+    other, _ = steps(new_state(data), data, rows, weight, jax.random.key(2, impl="rbg"))
+    close(taught(got), taught(want), rtol=1e-5, atol=1e-6)
+    assert set(measured) == set(terms)
+    close(measured, terms, rtol=1e-5, atol=1e-6)
+    assert got.step == 3
+    assert measured["rows"].tolist() == [4, 4, 3]
+    assert all(leaf.is_deleted() for leaf in jax.tree.leaves(state.params))
+    # The draws do matter: those of another key lead elsewhere.
+    head = [s.params["fusion"]["head"]["weight"] for s in (got, other)]
+    assert np.abs(head[0] - head[1]).max() > 1e-3
+
+
+# Without dropout: its draws are by place, and packing changes places.
+STILL = config.replace(CONFIG, {"model.encoder.dropout": 0.0, "model.samples": 0})
+
+
+def short(data):
+    """The same rows, most of them with a step or two of four, one with a gap, one with nothing."""
+    masks = ["1000", "1100", "0100", "1111", "1000", "1011", "1100", "0000"]
+    mask = jnp.array([[step == "1" for step in row] for row in masks])
+    modality = data.modalities["x"]
+    values = jnp.where(mask[..., None], modality.values, jnp.nan)
+    return data.replace(modalities={"x": modality.replace(values=values, mask=mask)})
+
+
+def test_a_packed_step_equals_a_padded_one(data):
+    step = make_step(STILL, OPTIMIZER)
+    data, rows = short(data), np.arange(8)
+    slots, needed = first_fit(lengths(data, STILL.model)["x"][rows][None], 4)
+    assert needed[0] == 4
+    packed = Rows(rows, {"x": Packing(slots[0], 5)})  # one row stays empty
+    results = []
+    for way in (packed, Rows(rows)):
+        key = jax.random.key(0, impl="rbg")
+        state = create_state(key, STILL, OPTIMIZER, take(data, rows), np.array([0.3, 0.6]))
+        measured = []
+        for _ in range(2):
+            with unoptimised():
+                state, terms = step(state, data, way, np.ones(8, np.float32), key)
+            measured.append(terms)
+        results.append((state, measured))
+    assert step._cache_size() == 2
+    # Parameters, their average, the optimiser's moments, the bank, and every term of the loss.
+    close(*map(taught, results), rtol=1e-4, atol=1e-5)
+    state, measured = results[0]
+    assert (state.bank.classes >= 0).any()
+    assert all(np.isfinite(x).all() for x in jax.tree.leaves((state.params, measured)))
 
 
 # ---- augment ------------------------------------------------------------------------------------
