@@ -105,11 +105,11 @@ class Stream(nn.Module):
         x = self.project(self.input_norm(x)) + self.positions[: x.shape[1]]
         padding = None if mask is None else ~mask
         x = self.encoder(self.dropout(self.norm(x)), src_key_padding_mask=padding)
-        memory = self.memory(x)[:, None]  # both key and value of a single head
-        query = self.query(labels).expand(len(x), 1, -1, -1)
+        # One projection makes key and value; applied to C queries and averages, not to T states.
+        query = (self.query(labels) @ self.memory.weight).expand(len(x), 1, -1, -1)
         mask = None if mask is None else mask[:, None, None, :]
-        x = F.scaled_dot_product_attention(query, memory, memory, attn_mask=mask)
-        return self.out(self.label_dropout(x[:, 0]))
+        x = F.scaled_dot_product_attention(query, x[:, None], x[:, None], attn_mask=mask)
+        return self.out(self.label_dropout(self.memory(x[:, 0])))
 
 
 class Twin(nn.Module):

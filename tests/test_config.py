@@ -51,7 +51,7 @@ class TestPresets:
                 "model.encoder.input_norm": False,
                 "model.modalities": (ModalityConfig("text", 8, 12, 3), *MODALITIES[1:]),
                 "model.encoder.attention": "blocked",
-                "model.encoder.remat": True,
+                "model.encoder.row_block": 2,
                 "model.encoder.dtype": "bfloat16",
                 "train.packing": False,
                 "train.steps_per_dispatch": 4,
@@ -116,7 +116,7 @@ def test_from_json_fills_in_defaults():
 
 def test_from_json_reads_versions_without_strides_forms_and_packing(tiny):
     values = json.loads(tiny.to_json())
-    for name in ("attention", "remat", "dtype"):
+    for name in ("attention", "row_block", "dtype"):
         del values["model"]["encoder"][name]
     for modality in values["model"]["modalities"]:
         del modality["stride"]

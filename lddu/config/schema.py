@@ -239,11 +239,11 @@ class TrainConfig:
       parallel_members: Whether members train at the same time, as one vectorised program, or one
         after the other: "always", "never", or "auto", at the same time if there are several and
         JAX's default backend is not "cpu", where it gains nothing. Both ways share initial weights
-        and order of examples, but draw other dropout masks and noise.
+        and order of examples, and dropout, but draw other noise and samples.
       packing: Whether samples share rows in the encoder where most sequences are shorter than their
         padding (see `lddu.data.packing`). Changes the cost of a step and, with dropout, its draws.
       steps_per_dispatch: Steps per call of the compiled program; more pay for small models on an
-        accelerator. Their number changes nothing else.
+        accelerator. Steps of one call are packed alike, so that with dropout its draws may differ.
       devices: At most this many (of each process); 0 for all, or for one where they are CPUs. They
         share the rows of a batch and, if members train at the same time, the members. But for
         rounding, and the draws of members that train at the same time, the result is the same (see

@@ -204,9 +204,10 @@ def order(key: jax.Array, rows: int, batch_size: int) -> tuple[np.ndarray, np.nd
 
 
 def batches(indices: np.ndarray, batch_size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Cuts indices into equal batches; the last is filled with its first index, at weight 0."""
+    """Cuts indices into equal batches; the last is filled with the first indices, at weight 0."""
     steps = -(-len(indices) // batch_size)
-    filler = np.full(steps * batch_size - len(indices), indices[0], indices.dtype)
+    # Not with one index over and over: were its sequences long, the batch could not be packed.
+    filler = np.resize(indices, steps * batch_size - len(indices))
     weight = np.ones(steps * batch_size, np.float32)
     weight[len(indices) :] = 0.0
     shape = (steps, batch_size)

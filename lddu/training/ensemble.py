@@ -40,9 +40,9 @@ class EnsembleTrainer(Setup):
     A step is `jax.vmap` of `Trainer`'s over members. Every member has the initial weights, the
     order of examples, the choice of the epoch and the early stopping that it would have alone; a
     member that has stopped is still computed, but no longer recorded, until the last one stops.
-    Dropout masks, feature noise and other draws inside a step are not those that it would have
-    alone, and differ with the number of members and groups: `jax.vmap` draws RBG bits for all
-    members from one key.
+    Dropout is what it would have alone too, but feature noise, hidden modalities and samples are
+    not, and differ with the number of members and groups: `jax.vmap` draws RBG bits for all members
+    from one key.
 
     Several devices form a mesh ("members", "data"): as many groups as divide the number of
     members, each with as many devices as divide the batch size, such that most devices are used

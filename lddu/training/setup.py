@@ -70,7 +70,7 @@ class Setup:
 
     def _start(self, member: int) -> tuple[TrainState, jax.Array, jax.Array]:
         """A member's first state, the key of its orders of examples, and the key of its steps."""
-        # RBG bits cost a fraction of threefry's, and dropout draws many.
+        # RBG bits cost a fraction of threefry's, and feature noise draws many.
         key = jax.random.fold_in(jax.random.key(self.config.train.seed, impl="rbg"), member)
         init_key, order_key, step_key = jax.random.split(key, 3)
         state = create_state(init_key, self.config, self._optimizer, self._example, self._base_rate)

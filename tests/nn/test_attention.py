@@ -77,7 +77,7 @@ def test_masked_softmax_ignores_what_is_masked(hidden):
 @pytest.mark.parametrize("form", ["full", "blocked"])
 @pytest.mark.parametrize("seed", range(2))
 def test_attend_equals_jax_and_a_numpy_loop(seed, form, monkeypatch):
-    monkeypatch.setattr(attention, "_BLOCK", 2)
+    monkeypatch.setattr(attention, "_WEIGHTS", 1)  # blocks of one row
     query, key, value = draw(5, LENGTH, batch=4, width=3, seed=seed)
     got = attend(query, key, value, MASK, None, 0.5, form)
     np.testing.assert_array_equal(got[-1], 0)
@@ -92,12 +92,14 @@ def test_attend_equals_jax_and_a_numpy_loop(seed, form, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("queries", "keys", "per_query"), [(70, 70, False), (70, 70, True), (130, 9, False), (1, 5, 1)]
+    ("queries", "keys", "per_query"), [(7, 7, False), (7, 7, True), (13, 9, False), (1, 5, 1)]
 )
-def test_blocked_equals_full_in_values_and_gradients(queries, keys, per_query):
+def test_blocked_equals_full_in_values_and_gradients(queries, keys, per_query, monkeypatch):
+    # Two rows in a block: the last of three blocks is filled up.
+    monkeypatch.setattr(attention, "_WEIGHTS", 2 * 2 * queries * keys)
     rng = np.random.default_rng(1)
-    arrays = draw(queries, keys)
-    mask = rng.random((2, queries, keys) if per_query else (2, keys)) < 0.5
+    arrays = draw(queries, keys, batch=5)
+    mask = rng.random((5, queries, keys) if per_query else (5, keys)) < 0.5
     mask[1, :3] = False  # queries without any key, and keys that nothing attends to
     mask = np.zeros_like(mask) if queries == 1 else mask
     weight = rng.normal(size=arrays[0].shape).astype(np.float32)
@@ -128,7 +130,7 @@ def test_blocked_equals_full_in_values_and_gradients(queries, keys, per_query):
 @pytest.mark.parametrize("form", ["full", "blocked"])
 def test_masked_keys_may_be_anything(form, monkeypatch):
     # Not so masked values, which meet weights of zero: callers zero them.
-    monkeypatch.setattr(attention, "_BLOCK", 2)
+    monkeypatch.setattr(attention, "_WEIGHTS", 1)  # blocks of one row
     query, key, value = draw(5, LENGTH, batch=4)
     filled = np.where(MASK[..., None, None], key, np.float32(np.nan))
     plain, other = (attend(query, k, value, MASK, form=form) for k in (key, filled))
@@ -137,7 +139,7 @@ def test_masked_keys_may_be_anything(form, monkeypatch):
 
 @pytest.mark.parametrize("form", ["full", "blocked"])
 def test_attend_dropout_keeps_the_mean(form, monkeypatch):
-    monkeypatch.setattr(attention, "_BLOCK", 2)
+    monkeypatch.setattr(attention, "_WEIGHTS", 1)  # blocks of one row
     query, key, value = draw(4, 4, batch=1, heads=1, width=2)
     mask = np.ones((1, 4), bool)
     run = jit(jax.vmap(lambda k: attend(query, key, value, mask, k, 0.5, form)))
@@ -156,7 +158,7 @@ def test_attend_dropout_keeps_the_mean(form, monkeypatch):
 @pytest.mark.parametrize("form", ["full", "blocked"])
 def test_the_gradient_under_dropout_is_that_of_the_draw(form, monkeypatch):
     # Linear in the values: the slope times the values is the output, if both saw one mask.
-    monkeypatch.setattr(attention, "_BLOCK", 2)
+    monkeypatch.setattr(attention, "_WEIGHTS", 1)  # blocks of one row
     query, key, value = draw(5, LENGTH, batch=4)
 
     def total(value):
@@ -172,9 +174,9 @@ def test_the_gradient_under_dropout_is_that_of_the_draw(form, monkeypatch):
 
 
 def traced(steps, form):
-    """The jaxpr of attention and its gradient."""
-    shape = jax.ShapeDtypeStruct((2, steps, 2, 4), np.float32)
-    mask = jax.ShapeDtypeStruct((2, steps), bool)
+    """The jaxpr of attention and its gradient, of 8 rows and 2 heads."""
+    shape = jax.ShapeDtypeStruct((8, steps, 2, 4), np.float32)
+    mask = jax.ShapeDtypeStruct((8, steps), bool)
 
     def total(q, k, v, m):
         return attend(q, k, v, m, form=form).sum()
@@ -186,33 +188,33 @@ def largest(steps, form):
     return max(aval.size for _, aval in values_in(traced(steps, form)))
 
 
-def test_auto_is_full_for_short_sequences_and_blocked_for_long_ones():
-    assert largest(128, "auto") == largest(128, "full") == 2 * 2 * 128 * 128
-    assert largest(129, "auto") == largest(129, "blocked") < 2 * 2 * 129 * 129
-    # The longer of queries and keys decides.
-    shapes = [jax.ShapeDtypeStruct((1, n, 1, 2), np.float32) for n in (3, 129, 129)]
-    run = jax.make_jaxpr(lambda q, k, v: attend(q, k, v, jnp.ones((1, 129), bool)))
-    assert any(name == "scan" for name, _ in values_in(run(*shapes).jaxpr))
+def test_auto_is_full_up_to_a_number_of_weights_and_blocked_beyond():
+    assert attention._WEIGHTS == 8 * 2 * 1024**2
+    assert largest(1024, "auto") == largest(1024, "full") == attention._WEIGHTS
+    assert largest(1025, "auto") == largest(1025, "blocked") < 8 * 2 * 1025**2
 
 
-def test_blocked_holds_the_weights_of_a_block_only():
+def test_blocked_holds_the_weights_of_a_block_only(monkeypatch):
     # Neither forward nor for the backward pass, where `largest` sees what a loop hands on.
-    assert largest(512, "full") == 2 * 2 * 512 * 512
-    assert largest(512, "blocked") <= 2 * 2 * 64 * 512
+    monkeypatch.setattr(attention, "_WEIGHTS", 2 * 2 * 512**2)
+    assert largest(512, "full") == 8 * 2 * 512**2
+    assert largest(512, "blocked") <= 2 * 2 * 512**2
 
 
-def test_blocked_takes_less_memory_when_compiled():
+def test_blocked_takes_less_memory_when_compiled(monkeypatch):
+    monkeypatch.setattr(attention, "_WEIGHTS", 1)
+
     def temporary(form):
-        shape = jax.ShapeDtypeStruct((2, 512, 2, 4), np.float32)
+        shape = jax.ShapeDtypeStruct((8, 256, 2, 4), np.float32)
 
         def total(q):
-            return attend(q, q, q, jnp.ones((2, 512), bool), form=form).sum()
+            return attend(q, q, q, jnp.ones((8, 256), bool), form=form).sum()
 
         return jit(jax.grad(total)).lower(shape).compile().memory_analysis().temp_size_in_bytes
 
     full, blocked = temporary("full"), temporary("blocked")
-    assert full >= 4 * 2 * 2 * 512 * 512
-    assert blocked < full / 3
+    assert full >= 4 * 8 * 2 * 256**2
+    assert blocked < full / 2
 
 
 # ---- bfloat16 and cuDNN -------------------------------------------------------------------------
@@ -220,7 +222,7 @@ def test_blocked_takes_less_memory_when_compiled():
 
 @pytest.mark.parametrize("form", ["full", "blocked"])
 def test_bfloat16_is_near_float32_and_its_softmax_is_float32(form, monkeypatch):
-    monkeypatch.setattr(attention, "_BLOCK", 2)
+    monkeypatch.setattr(attention, "_WEIGHTS", 1)  # blocks of one row
     half = [jnp.asarray(x, jnp.bfloat16) for x in draw(5, LENGTH, batch=4)]
     want = attend(*(x.astype(jnp.float32) for x in half), MASK, form=form)
     got = attend(*half, MASK, form=form)

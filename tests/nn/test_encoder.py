@@ -173,30 +173,36 @@ def test_masked_steps_inside_a_window_add_nothing():
 # ---- other ways to compute the same -------------------------------------------------------------
 
 
-def slopes(**options):
-    """The output and the gradients under dropout, of one draw."""
-    variables, apply = build(layers=1, dropout=0.3, attention_dropout=0.3, **options)
+@pytest.mark.parametrize("rows", [1, 3, 4])
+def test_blocks_of_rows_are_the_same_layers(rows):
+    def slopes(**options):
+        variables, apply = build(**options)
 
-    def total(variables, values):
-        rngs = {"dropout": jax.random.key(0)}
-        out = apply.__wrapped__(variables, values, MASK, deterministic=False, rngs=rngs)
-        return jnp.where(MASK[..., None], jnp.sin(out), 0.0).sum(), out
+        def total(variables, values):
+            out = apply.__wrapped__(variables, values, MASK)
+            return jnp.where(MASK[..., None], jnp.sin(out), 0.0).sum(), out
 
-    return jit(jax.value_and_grad(total, argnums=(0, 1), has_aux=True))(variables, VALUES)
+        return jit(jax.value_and_grad(total, argnums=(0, 1), has_aux=True))(variables, VALUES)
 
-
-def test_layers_computed_again_are_the_same_layers():
-    plain, again = slopes(), slopes(remat=True)
-    jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-5), plain, again)
-    shapes = [jax.tree.map(np.shape, build(remat=remat)[0]) for remat in (False, True)]
-    assert shapes[0] == shapes[1]
+    plain, blocks = slopes(), slopes(row_block=rows)
+    jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-5), plain, blocks)
 
 
-def test_layers_are_computed_again_only_where_asked():
-    for remat in (False, True):
-        variables, apply = build(remat=remat)
-        run = jax.grad(lambda v, apply=apply: apply.__wrapped__(v, VALUES, MASK).sum())
-        assert ("remat" in str(jax.make_jaxpr(run)(variables))) == remat
+def test_blocks_of_rows_draw_apart_and_as_often_as_asked():
+    variables, apply = build(layers=1, dropout=0.5, row_block=1)
+    full = np.ones((4, LENGTH), bool)
+    same = np.repeat(VALUES[:1], 4, 0)
+
+    def run(values, **options):
+        return np.asarray(apply(variables, values, full, **options))
+
+    rngs = {"dropout": jax.random.key(0)}
+    drawn = run(same, deterministic=False, rngs=rngs)
+    np.testing.assert_array_equal(drawn, run(same, deterministic=False, rngs=rngs))
+    assert all(np.abs(drawn[0] - drawn[i]).max() > 1e-2 for i in (1, 2, 3))
+    np.testing.assert_allclose(
+        run(same), apply(variables, same[:1], full[:1]).repeat(4, 0), atol=1e-6
+    )
 
 
 def test_blocked_attention_is_the_same_attention():
