@@ -24,6 +24,14 @@ import numpy as np
 import tyro
 
 FEATURES = {"vision": 35, "audio": 74, "text": 300}
+TINY = (
+    ("model.encoder.hidden", 16),
+    ("model.encoder.feed_forward", 16),
+    ("model.encoder.layers", 1),
+    ("model.latent", 4),
+    ("model.latent_hidden", (8, 8, 8)),
+    ("loss.bank_size", 256),
+)
 LABELS = ("happy", "sad", "anger", "surprise", "disgust", "fear")
 
 
@@ -434,11 +442,15 @@ class Args:
     Attributes:
       rounds: Timings of each contender; at most three where they take long.
       only: Run the groups whose first case has this in its name.
+      tiny: A tiny model, to try the script out.
+      gpu: Add bfloat16 and 1 to 16 ensemble members; on a GPU. Shares are of its float32 product.
       out: Folder for `results.json` and `linearity.png`.
     """
 
     rounds: int = 7
     only: str = ""
+    tiny: bool = False
+    gpu: bool = False
     out: Path = Path("runs/benchmark")
 
 
@@ -454,9 +466,11 @@ def main(args: Args) -> None:
 
     args.out.mkdir(parents=True, exist_ok=True)
     table, everything = [list(HEADER)], []
-    for group in cases(gpu=False):
+    for group in cases(args.gpu):
         if args.only not in group[0].name:
             continue
+        if args.tiny:
+            group = [dataclasses.replace(c, changes=(*c.changes, *TINY)) for c in group]
         records = measure(group, args.rounds)
         everything += records
         table += rows_of(records)

@@ -1,5 +1,6 @@
 """Every Python snippet and every command of the README runs."""
 
+import json
 import math
 import os
 import re
@@ -41,7 +42,8 @@ GENERATORS = [c for c in COMMANDS if "experiments/generate_" in c]
 # These have tests of their own.
 LOADING = [c for c in COMMANDS if "experiments/loading.py" in c]
 OBSERVERS = [c for c in COMMANDS if "experiments/observers.py" in c]
-APART = GENERATORS + LOADING + OBSERVERS
+BENCHMARK = [c for c in COMMANDS if "experiments/benchmark.py" in c]
+APART = GENERATORS + LOADING + OBSERVERS + BENCHMARK
 # Scripts that train, calibrate and report one model beside baselines.
 REPORTING = ("demo", "mosei", "m3ed", "studyforrest")
 
@@ -121,6 +123,17 @@ def test_loading_is_measured(command, folder):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("command", BENCHMARK)
+def test_speed_is_measured(command, folder, tmp_path):
+    # Inference of 512 to 4,096 samples, where no twin takes part: PyTorch may not be installed.
+    options = ["--tiny", "--only", "inference, 512", "--rounds", "1", "--out", str(tmp_path)]
+    done = run([*shlex.split(command), *options], folder)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert re.search(r"inference, 4096 samples +lddu +\d+", done.stdout)
+    assert len(json.loads((tmp_path / "results.json").read_text())) == 4
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("command", OBSERVERS)
 def test_observers_are_asked(command, folder, data_folder, tmp_path):
     script = "experiments/studyforrest.py"
@@ -142,7 +155,7 @@ def test_observers_are_asked(command, folder, data_folder, tmp_path):
         *(
             c
             for c in COMMANDS
-            if c.startswith("python") and c not in GENERATORS + LOADING + OBSERVERS
+            if c.startswith("python") and c not in APART
         ),
     ],
 )
