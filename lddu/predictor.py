@@ -65,7 +65,10 @@ class Predictor:
         calibrated: bool = True,
         fields: Sequence[str] | None = None,
     ) -> Prediction:
-        """Predicts any number of samples, with one compilation per padded input length.
+        """Predicts any number of samples, with two compilations at most per padded input length.
+
+        Where sequences are much shorter than their padding and the work is worth it, samples share
+        rows (`lddu.data.packing.StreamPacker`), hence the second.
 
         Args:
           batch: Raw (not normalised) inputs; labels are not needed. A sample without any modality
@@ -101,7 +104,8 @@ class Predictor:
 
         Batches may have any number of rows: they are cut and joined to device calls of
         `batch_size` rows. These are filled up only at the end and where the padded lengths change,
-        so pad alike, or sort by length. There is one compilation per combination of padded lengths.
+        so pad alike, or sort by length. There are two compilations at most per combination of
+        padded lengths, as in `predict`.
 
         Args:
           batches: As in `predict`. They are read up to two device calls ahead of what is returned,
@@ -185,7 +189,7 @@ class Predictor:
         One trained network with its dropout left on stands for many, so that
         `lddu.uncertainty.decompose_variance` and `decompose_entropy` of the result tell how far
         they disagree. An ensemble (`config.train.members`) usually tells it better and costs more
-        training. As in `predict` there is one compilation per padded input length, whatever
+        training. There is one compilation per padded input length, whatever
         `samples` is.
 
         Args:

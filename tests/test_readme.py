@@ -152,11 +152,7 @@ def test_observers_are_asked(command, folder, data_folder, tmp_path):
     "command",
     [
         "python experiments/demo.py",
-        *(
-            c
-            for c in COMMANDS
-            if c.startswith("python") and c not in APART
-        ),
+        *(c for c in COMMANDS if c.startswith("python") and c not in APART),
     ],
 )
 def test_command_runs(command, folder, tmp_path):

@@ -241,7 +241,8 @@ class TrainConfig:
         JAX's default backend is not "cpu", where it gains nothing. Both ways share initial weights
         and order of examples, and dropout, but draw other noise and samples.
       packing: Whether samples share rows in the encoder where most sequences are shorter than their
-        padding (see `lddu.data.packing`). Changes the cost of a step and, with dropout, its draws.
+        padding (see `lddu.data.packing`), on one device or per ensemble member. Changes the cost
+        of a step and, with dropout, its draws.
       steps_per_dispatch: Steps per call of the compiled program; more pay for small models on an
         accelerator. Steps of one call are packed alike, so that with dropout its draws may differ.
       devices: At most this many (of each process); 0 for all, or for one where they are CPUs. They

@@ -35,8 +35,9 @@ def attend(
       rate: Dropout rate in [0, 1).
       form: "full" holds all (B, H, S, T) weights, also for the backward pass. "blocked" holds those
         of a block of rows only and computes them again in the backward pass. "cudnn" calls the
-        fused kernel of cuDNN: on a GPU, in bfloat16, without dropout. "auto" is "full" for up to
-        2**24 weights, and where sizes are symbols, and "blocked" for more.
+        fused kernel of cuDNN, in bfloat16 and without dropout, where JAX runs on a GPU; elsewhere
+        it is "auto". "auto" is "full" for up to 2**24 weights, and "blocked" for more. Where sizes
+        are symbols, as in an export, both are "full".
 
     Returns:
       (B, S, H, K). All forms agree but for rounding, and for which weights dropout hits.
@@ -54,15 +55,17 @@ def attend(
                 f"{rate if dropping else 0}. Set encoder.dtype='bfloat16' and "
                 "encoder.attention_dropout=0, or take another encoder.attention"
             )
-        out = jax.nn.dot_product_attention(
-            query, key, value, mask=mask[:, None], implementation="cudnn"
-        )
-        return jnp.where(mask.any(-1)[..., None, None], out, 0)
-    if form == "auto":
+        if jax.default_backend() == "gpu":
+            out = jax.nn.dot_product_attention(
+                query, key, value, mask=mask[:, None], implementation="cudnn"
+            )
+            return jnp.where(mask.any(-1)[..., None, None], out, 0)
+    if form != "full":
         # Sizes that are symbols, as in an export, do not say how much that is.
         sizes = (query.shape[0], query.shape[2], query.shape[1], key.shape[1])
         known = all(isinstance(n, int) for n in sizes)
-        form = "blocked" if known and math.prod(sizes) > _WEIGHTS else "full"
+        if not known or (form != "blocked" and math.prod(sizes) <= _WEIGHTS):
+            form = "full"
     if form == "full":
         return _full(query, key, value, mask, dropout_key if dropping else None, rate)
     return _blocked(query, key, value, mask, dropout_key if dropping else None, rate)

@@ -263,6 +263,7 @@ def test_cudnn_is_asked_for_what_the_other_forms_compute(per_query, monkeypatch)
         return original(*args, **options)
 
     monkeypatch.setattr(jax.nn, "dot_product_attention", kernel)
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     arrays = [jnp.asarray(x, jnp.bfloat16) for x in draw(5, LENGTH, batch=4)]
     mask = MASK
     if per_query:
@@ -273,3 +274,6 @@ def test_cudnn_is_asked_for_what_the_other_forms_compute(per_query, monkeypatch)
     assert asked == ["cudnn"]
     np.testing.assert_allclose(got.astype(np.float32), want.astype(np.float32), atol=2e-2)
     np.testing.assert_array_equal(got[0, 0] if per_query else got[-1], 0)
+    monkeypatch.undo()
+    np.testing.assert_array_equal(attend(*arrays, mask, form="cudnn"), want)
+    assert asked == ["cudnn"]  # on a CPU it is not
