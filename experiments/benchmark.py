@@ -180,7 +180,6 @@ def lddu_steps(case: Case) -> Contender:
     example = jax.tree.map(lambda x: x[:1], data)
     start = (config, optimizer, example, base_rate(data.labels))
     key = jax.random.key(0, impl="rbg")
-    began = time.perf_counter()
     if case.what == "members":
         keys = jax.random.split(key, case.members)
         states = [create_state(k, *start) for k in keys]
