@@ -453,6 +453,7 @@ def test_dropout_masks_differ_by_draw_member_and_seed(dropping, data):
     epistemic = np.asarray(uncertainty.decompose_entropy(probs[:5]).epistemic)[something]
     assert epistemic.min() >= 0
     assert (epistemic > 0).mean() > 0.9
+    assert uncertainty.decompose_variance(probs[:5]).epistemic[something].min() > 0
 
 
 def test_dropout_masks_differ_by_row_and_batch(dropping, data):
