@@ -13,17 +13,18 @@ The twin (`twin.py`) has the same arithmetic and starts from the same weights.
 import dataclasses
 import json
 import multiprocessing
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import tyro
+from contenders import Case, lddu_inference, lddu_steps, twin_inference, twin_steps
 
-FEATURES = {"vision": 35, "audio": 74, "text": 300}
+from lddu import memory, results
+
 TINY = (
     ("model.encoder.hidden", 16),
     ("model.encoder.feed_forward", 16),
@@ -32,44 +33,11 @@ TINY = (
     ("model.latent_hidden", (8, 8, 8)),
     ("loss.bank_size", 256),
 )
-LABELS = ("happy", "sad", "anger", "surprise", "disgust", "fear")
-
-
-@dataclasses.dataclass(frozen=True)
-class Case:
-    """One measurement.
-
-    Attributes:
-      name: As in the table.
-      what: A training "step", "inference", or steps of all "members" at once.
-      contender: "lddu" or "twin".
-      batch: Rows of a batch.
-      steps: Padded lengths of vision, audio and text.
-      short: Whether sequences have MOSEI-like lengths, a third of the padding in the mean.
-      calls: Batches per timing.
-      members: Ensemble members.
-      changes: To the configuration, and the "stride" of sequences longer than 60 steps.
-      keep: Whether freed memory stays with the process (see `main`).
-    """
-
-    name: str
-    what: Literal["step", "inference", "members"] = "step"
-    contender: Literal["lddu", "twin"] = "lddu"
-    batch: int = 64
-    steps: tuple[int, int, int] = (60, 60, 60)
-    short: bool = False
-    calls: int = 1
-    members: int = 1
-    changes: tuple[tuple[str, Any], ...] = ()
-    keep: bool = True
-
-    def __str__(self) -> str:
-        return f"{self.name}: {self.contender}"
 
 
 def cases(gpu: bool) -> list[list[Case]]:
     """The groups of cases that take turns."""
-    long = {"steps": (500, 375, 50), "keep": False}
+    long = {"steps": (500, 375, 50)}
     blocks = (("model.encoder.row_block", 4),)
     stride, wide = (("stride", 5),), (("stride", 10),)
     step, short = Case("step"), Case("step, short", short=True, calls=4)
@@ -81,10 +49,14 @@ def cases(gpu: bool) -> list[list[Case]]:
         return [case, replace(case, contender="twin")]
 
     groups = [
-        against(step),
+        [
+            *against(step),
+            replace(step, name="step, memory returned", keep=False),
+            Case("step, memory kept", contender="twin", keep=True),
+        ],
         [*against(short), replace(short, name="step, short, padded", changes=padded)],
-        against(replace(step, name="step, default malloc", keep=False)),
         against(infer),
+        against(replace(infer, name="inference, batch 32", batch=32, calls=32)),
         against(replace(infer, name="inference, short", short=True)),
         against(Case("step, batch 512", batch=512)),
         against(Case("step, batch 512, short", batch=512, short=True)),
@@ -118,195 +90,6 @@ def cases(gpu: bool) -> list[list[Case]]:
     return groups
 
 
-# ---- the data and the configuration --------------------------------------------------------------
-
-
-def make_data(case: Case, rows: int):
-    """Random features of true lengths; MOSEI-like ones are skewed, a third of the padding."""
-    from lddu.structs import Batch, Modality
-
-    rng = np.random.default_rng(0)
-    share = np.clip(rng.gamma(2.6, 1 / 2.6, rows) / 3, 0.02, 5 / 6) if case.short else np.ones(rows)
-    modalities = {}
-    for (name, features), steps in zip(FEATURES.items(), case.steps, strict=True):
-        mask = np.arange(steps) < np.ceil(share * steps)[:, None]
-        values = rng.standard_normal((rows, steps, features), np.float32) * mask[..., None]
-        modalities[name] = Modality(values, mask)
-    labels = (rng.random((rows, len(LABELS))) < 0.25).astype(np.float32)
-    return Batch(modalities, {name: np.ones(rows, bool) for name in modalities}, labels)
-
-
-def make_config(case: Case):
-    """Preset `paper` with anchors from the batch only and padding masked."""
-    from lddu import config
-    from lddu.config import ModalityConfig
-
-    changes = dict(case.changes)
-    stride = changes.pop("stride", 1)
-    modalities = [
-        ModalityConfig(name, features, steps, stride if steps > 60 else 1)
-        for (name, features), steps in zip(FEATURES.items(), case.steps, strict=True)
-    ]
-    cfg = config.paper(modalities, LABELS)
-    changes |= {"loss.anchors": "batch", "loss.bank_start": "empty", "model.mask_padding": True}
-    return config.replace(cfg, {**changes, "train.batch_size": case.batch})
-
-
-# ---- the contenders: what to time, and what is known of it ---------------------------------------
-
-Contender = tuple[Callable[[], None], dict[str, float]]
-
-
-def lddu_steps(case: Case) -> Contender:
-    """Training steps on rows of a resident set."""
-    import jax
-
-    from lddu.data.batching import order
-    from lddu.data.normalize import fit_normalizer
-    from lddu.data.packing import Packer
-    from lddu.training.ensemble import over_members
-    from lddu.training.optimizer import build_optimizer
-    from lddu.training.sharding import member_mesh
-    from lddu.training.state import base_rate, create_state
-    from lddu.training.step import build_step, make_step
-
-    config = make_config(case)
-    data = make_data(case, case.batch * max(case.calls, 16 if case.short else 1))
-    optimizer, normalizer = build_optimizer(config.train, 1000), fit_normalizer(data)
-    index, weight = order(jax.random.key(0), data.size, case.batch)
-    trial = np.random.default_rng(0).integers(data.size, size=(256, case.batch))
-    packer = Packer(data, config.model, trial[: 256 * config.train.packing], (0.75, 1.0))
-    calls = [rows for rows, _ in packer.calls(index)]
-    example = jax.tree.map(lambda x: x[:1], data)
-    start = (config, optimizer, example, base_rate(data.labels))
-    key = jax.random.key(0, impl="rbg")
-    if case.what == "members":
-        keys = jax.random.split(key, case.members)
-        states = [create_state(k, *start) for k in keys]
-        state = jax.tree.map(lambda *x: jax.numpy.stack(x), *states)
-        calls = [jax.tree.map(lambda x: np.stack([x] * case.members), rows) for rows in calls]
-        mesh = member_mesh(case.members, case.batch, jax.devices()[:1])
-        one = build_step(config, optimizer, normalizer)
-        step = over_members(one, mesh, (0, None, 0, None, 0), donate=True)
-        key = keys
-    else:
-        state = create_state(key, *start)
-        step = make_step(config, optimizer, normalizer)
-    data = jax.device_put(data)
-    began = time.perf_counter()
-    compiled = step.lower(state, data, calls[0], weight[0], key).compile()
-    known = {"compile": time.perf_counter() - began}
-    known["flops"] = compiled.cost_analysis()["flops"]
-    known["temporary"] = compiled.memory_analysis().temp_size_in_bytes
-    shapes = {str(jax.tree.map(np.shape, rows)): rows for rows in calls}
-    for rows in shapes.values():  # every size once, so that nothing compiles later
-        state, _ = step(state, data, rows, weight[0], key)
-    at = 0
-
-    def run() -> None:
-        nonlocal state, at
-        for _ in range(case.calls):
-            state, measured = step(state, data, calls[at % len(calls)], weight[0], key)
-            at += 1
-        jax.block_until_ready((state, measured))
-
-    return run, known
-
-
-def lddu_inference(case: Case) -> Contender:
-    """`Predictor.predict` of many rows."""
-    import jax
-
-    import lddu
-    from lddu.calibration import Identity
-    from lddu.data.normalize import fit_normalizer
-    from lddu.inference import forward, prepare
-
-    config, data = make_config(case), make_data(case, case.batch * case.calls)
-    params = lddu.LDDU(config.model).init(jax.random.key(0), jax.tree.map(lambda x: x[:1], data))
-    params = jax.tree.map(lambda x: x[None], params["params"])
-    half, cut = np.full(len(LABELS), 0.5), np.asarray(0.5)
-    normalizer = fit_normalizer(data)
-    predictor = lddu.Predictor(config, params, normalizer, half, Identity(), cut, half, ())
-    inputs = jax.tree.map(lambda x: x[: case.batch], prepare(data, config.model))
-    lowered = forward(config.model).lower(params, normalizer, inputs, {})
-    began = time.perf_counter()
-    flops = lowered.compile().cost_analysis()["flops"]
-    known = {"compile": time.perf_counter() - began, "flops": flops}
-
-    def run() -> None:
-        predictor.predict(data, batch_size=case.batch, fields=("probs",))
-
-    return run, known
-
-
-def twin_steps(case: Case) -> Contender:
-    """Training steps of PyTorch; members one after the other."""
-    import torch
-    import twin
-
-    config, device = make_config(case), "cuda" if torch.cuda.is_available() else "cpu"
-    data = twin_batches(case, device)
-    nets = [twin.load(official_params(config), config).to(device) for _ in range(case.members)]
-    parts = [(net.train(), twin.adamw(net), twin.Bank(config, device)) for net in nets]
-    at = 0
-
-    def run() -> None:
-        nonlocal at
-        for _ in range(case.calls):
-            for net, optimizer, bank in parts:
-                net.train_step(optimizer, data[at % len(data)], bank)
-            at += 1
-        if device == "cuda":
-            torch.cuda.synchronize()
-
-    return run, {}
-
-
-def twin_inference(case: Case) -> Contender:
-    """Forward passes of PyTorch, with its fused layers and nested tensors."""
-    import torch
-    import twin
-
-    config, device = make_config(case), "cuda" if torch.cuda.is_available() else "cpu"
-    data = twin_batches(case, device)
-    net = twin.load(official_params(config), config).to(device).eval()
-
-    def run() -> None:
-        with torch.inference_mode():
-            [net(batch).logits.cpu() for batch in data]
-
-    return run, {}
-
-
-def twin_batches(case: Case, device: str) -> list[Any]:
-    """The same rows as tensors."""
-    import torch
-    import twin
-
-    torch.set_num_threads(os.cpu_count() or 1)
-    data = make_data(case, case.batch * max(case.calls, 4 if case.short else 1))
-    batches = []
-    for first in range(0, data.size, case.batch):
-        rows = slice(first, first + case.batch)
-        values = {
-            k: torch.tensor(m.values[rows], device=device) for k, m in data.modalities.items()
-        }
-        masks = {k: torch.tensor(m.mask[rows], device=device) for k, m in data.modalities.items()}
-        batches.append(twin.Batch(values, masks, torch.tensor(data.labels[rows], device=device)))
-    return batches
-
-
-def official_params(config: Any) -> Any:
-    """Parameters of `LDDU`, which the twin takes over through `lddu.convert`."""
-    import jax
-
-    import lddu
-    from lddu.model import example_batch
-
-    return lddu.LDDU(config.model).init(jax.random.key(0), example_batch(config.model))["params"]
-
-
 # ---- measuring -----------------------------------------------------------------------------------
 
 
@@ -315,10 +98,11 @@ def worker(pipe: Any, case: Case | None) -> None:
     if case is None:
         run, known = matmul(), {}
     else:
+        if case.keep:
+            memory.keep()
         build = {"lddu": (lddu_steps, lddu_inference), "twin": (twin_steps, twin_inference)}
         run, known = build[case.contender][case.what == "inference"](case)
     run()
-    Path("/proc/self/clear_refs").write_text("5")  # the peak of memory, from here on
     pipe.send(known)
     while pipe.recv():
         began = time.perf_counter()
@@ -340,7 +124,6 @@ def matmul() -> Callable[[], None]:
     return lambda: jax.block_until_ready([product(a) for _ in range(TIMES)])
 
 
-KEEP = "glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=17179869184:glibc.malloc.arena_max=1"
 PAUSE = 0.5  # seconds until the threads of the process before have stopped waiting for work
 
 
@@ -350,7 +133,6 @@ def measure(group: list[Case], rounds: int) -> list[dict[str, Any]]:
     running = []
     for case in [None, *group]:
         mine, its = spawn.Pipe()
-        os.environ["GLIBC_TUNABLES"] = KEEP if case is None or case.keep else ""
         process = spawn.Process(target=worker, args=(its, case), daemon=True)
         process.start()
         its.close()
@@ -386,7 +168,7 @@ HEADER = ("case", "contender", "ms", "min-max", "x floor", "share", "x twin", "G
 
 def rows_of(records: list[dict[str, Any]]) -> list[list[str]]:
     """The lines of the table for one group."""
-    twins = [r["median"] for r in records if r["contender"] == "twin"]
+    twin = min((r["median"] for r in records if r["contender"] == "twin"), default=None)
     lines = []
     for r in records:
         floor = r["flops"] / r["matmul"] if "flops" in r else None
@@ -398,7 +180,7 @@ def rows_of(records: list[dict[str, Any]]) -> list[list[str]]:
                 f"{1e3 * r['min']:.0f}-{1e3 * r['max']:.0f}",
                 f"{r['median'] / floor:.2f}" if floor else "",
                 f"{floor / r['median']:.0%}" if floor else "",
-                f"{twins[0] / r['median']:.2f}" if twins and r["contender"] == "lddu" else "",
+                f"{twin / r['median']:.2f}" if twin and r["contender"] == "lddu" else "",
                 f"{r['peak'] / 2**30:.1f}",
                 f"{r['compile']:.0f}" if "compile" in r else "",
             ]
@@ -408,7 +190,7 @@ def rows_of(records: list[dict[str, Any]]) -> list[list[str]]:
 
 def draw(records: list[dict[str, Any]], folder: Path) -> None:
     """Seconds against samples and against steps, on logarithmic axes, beside a line of slope 1."""
-    from lddu.plots import style
+    from lddu.plots import style  # not in the workers
 
     figure = style.new_figure(8.0, 3.4)
     for axis, ending, title in zip(
@@ -441,7 +223,7 @@ class Args:
     Attributes:
       rounds: Timings of each contender; at most three where they take long.
       only: Run the groups whose first case has this in its name.
-      tiny: A tiny model, to try the script out.
+      tiny: A tiny model and batches of 8, to try the script out.
       gpu: Add bfloat16 and 1 to 16 ensemble members; on a GPU. Shares are of its float32 product.
       out: Folder for `results.json` and `linearity.png`.
     """
@@ -454,22 +236,14 @@ class Args:
 
 
 def main(args: Args) -> None:
-    """Runs all groups and prints the table.
-
-    On CPU a compiled program takes its memory anew for every call, and the kernel maps it page by
-    page, a quarter of a million of them. With glibc's `KEEP` as GLIBC_TUNABLES in the environment
-    freed memory stays with the process, which takes more of it. All contenders get that, except
-    where the case says otherwise.
-    """
-    from lddu import results
-
+    """Runs all groups and prints the table."""
     args.out.mkdir(parents=True, exist_ok=True)
     table, everything = [list(HEADER)], []
     for group in cases(args.gpu):
         if args.only not in group[0].name:
             continue
         if args.tiny:
-            group = [dataclasses.replace(c, changes=(*c.changes, *TINY)) for c in group]
+            group = [dataclasses.replace(c, batch=8, changes=(*c.changes, *TINY)) for c in group]
         records = measure(group, args.rounds)
         everything += records
         table += rows_of(records)

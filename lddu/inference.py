@@ -19,13 +19,14 @@ from lddu.calibration import Calibrator, Isotonic, Temperature, apply
 from lddu.config import ModelConfig
 from lddu.data.batching import check_batch
 from lddu.data.normalize import Normalizer, normalize
-from lddu.data.packing import StreamPacker
+from lddu.data.packing import StreamPacker, encoder_flops
 from lddu.model import LDDU
 from lddu.streaming import Chunk, chunks, overlapped, realign
 from lddu.structs import Batch, Packing, Prediction
 
 FIELDS = tuple(field.name for field in dataclasses.fields(Prediction))
 
+_CALL = 32e9  # FLOPs of the encoders in a device call on CPU, at most
 _KNOTS = 256  # of isotonic maps; a label of 4,000 samples seldom has a hundred
 
 
@@ -64,12 +65,24 @@ def forward(
     return jax.jit(run)
 
 
-def _packed(
-    config: ModelConfig, params: Any, normalizer: Normalizer, pack: StreamPacker
-) -> Callable[[Chunk], Members]:
-    """`forward` of the chunks of one stream."""
-    run = forward(config)
-    return lambda chunk: run(params, normalizer, chunk.batch, pack(chunk.batch))
+def _parts(
+    config: ModelConfig,
+    params: Any,
+    normalizer: Normalizer,
+    parts: Iterable[Chunk],
+    pack: StreamPacker,
+    after: Callable[[Members, Chunk], Any],
+) -> Iterator[tuple[Any, Chunk]]:
+    """`forward` of the chunks of one stream, and what comes `after` it on the device."""
+    network = forward(config)
+
+    def run(planned: tuple[Chunk, Mapping[str, Packing]]) -> Any:
+        chunk, packing = planned
+        return after(network(params, normalizer, chunk.batch, packing), chunk)
+
+    # Planned here, in order, not in the threads of `overlapped`.
+    planned = ((chunk, pack(chunk.batch)) for chunk in parts)
+    return ((result, chunk) for result, (chunk, _) in overlapped(run, planned))
 
 
 @functools.lru_cache(maxsize=16)
@@ -130,14 +143,39 @@ def prepare(batch: Batch, config: ModelConfig) -> Batch:
     return jax.tree.map(np.asarray, select(batch, config).replace(labels=None, weight=None))
 
 
-def input_chunks(batch: Batch, config: ModelConfig, batch_size: int) -> Iterator[Chunk]:
+def input_chunks(batch: Batch, config: ModelConfig, batch_size: int | None) -> Iterator[Chunk]:
     """Inputs in chunks of one size, the last filled up.
 
     Raises:
       ValueError: If the batch does not fit the model, or `batch_size` is not positive; says how.
     """
-    _check_batch_size(batch_size)
+    batch_size = checked_batch_size(batch_size, config)
     return chunks([prepare(batch, config)], config.modality_names, batch_size)
+
+
+def default_batch_size(config: ModelConfig) -> int:
+    """Rows per device call that suit a model: 256, on CPU fewer (down to 16) of a large one.
+
+    There intermediate results should stay near the caches, and the overhead of a call is small.
+    """
+    if jax.default_backend() != "cpu":
+        return 256
+    steps = {m.name: -(-m.length // m.stride) for m in config.modalities}
+    most = _CALL / max(encoder_flops(1, steps, config), 1.0)
+    return int(2 ** np.clip(np.floor(np.log2(most)), 4, 8))
+
+
+def checked_batch_size(batch_size: int | None, config: ModelConfig) -> int:
+    """The batch size that was asked for, or the default.
+
+    Raises:
+      ValueError: If it is not positive.
+    """
+    if batch_size is None:
+        return default_batch_size(config)
+    if batch_size < 1:
+        raise ValueError(f"batch_size={batch_size} is not at least 1")
+    return batch_size
 
 
 def _over_members(function: Callable[[Any], Any], members: Any) -> Any:
@@ -147,34 +185,46 @@ def _over_members(function: Callable[[Any], Any], members: Any) -> Any:
     return jax.tree.map(lambda x: x[None], function(jax.tree.map(lambda x: x[0], members)))
 
 
-def _run_and_chunks(
-    config: ModelConfig, params: Any, normalizer: Normalizer, batch: Batch, batch_size: int
-) -> tuple[Callable[[Chunk], Members], Iterator[Chunk]]:
-    inputs = input_chunks(batch, config, batch_size)
-    pack = StreamPacker(config, batch_size)
-    pack.look(batch)
-    return _packed(config, params, normalizer, pack), inputs
-
-
 def member_parts(
-    config: ModelConfig, params: Any, normalizer: Normalizer, batch: Batch, batch_size: int = 256
+    config: ModelConfig,
+    params: Any,
+    normalizer: Normalizer,
+    batch: Batch,
+    batch_size: int | None = None,
 ) -> Iterator[tuple[Members, np.ndarray]]:
     """`Members` chunk by chunk, and which rows have any input.
 
     Raises:
       ValueError: If the batch does not fit the model; says how.
     """
-    parts = overlapped(*_run_and_chunks(config, params, normalizer, batch, batch_size))
-    return ((members, chunk.seen) for members, chunk in parts)
+    return _seen_parts(config, params, normalizer, batch, batch_size, lambda x, _: x)
+
+
+def _seen_parts(
+    config: ModelConfig,
+    params: Any,
+    normalizer: Normalizer,
+    batch: Batch,
+    batch_size: int | None,
+    after: Callable[[Members, Chunk], Any],
+) -> Iterator[tuple[Any, np.ndarray]]:
+    batch_size = checked_batch_size(batch_size, config)
+    inputs = input_chunks(batch, config, batch_size)
+    pack = StreamPacker(config, batch_size)
+    pack.look(batch)
+    parts = _parts(config, params, normalizer, inputs, pack, after)
+    return ((result, chunk.seen) for result, chunk in parts)
 
 
 def member_logits(
-    config: ModelConfig, params: Any, normalizer: Normalizer, batch: Batch, batch_size: int = 256
+    config: ModelConfig,
+    params: Any,
+    normalizer: Normalizer,
+    batch: Batch,
+    batch_size: int | None = None,
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """As `member_parts`, but no more than the (K, B, C) logits leave the device."""
-    run, inputs = _run_and_chunks(config, params, normalizer, batch, batch_size)
-    parts = overlapped(lambda chunk: run(chunk).logits, inputs)
-    return ((logits, chunk.seen) for logits, chunk in parts)
+    return _seen_parts(config, params, normalizer, batch, batch_size, lambda x, _: x.logits)
 
 
 def predictions(
@@ -183,7 +233,7 @@ def predictions(
     normalizer: Normalizer,
     calibrator: Calibrator,
     batches: Iterable[Batch],
-    batch_size: int,
+    batch_size: int | None,
     fields: Sequence[str] | None,
 ) -> Iterator[Prediction]:
     """Calibrated predictions of the ensemble, one per batch; see `Predictor.predict_batches`.
@@ -194,22 +244,20 @@ def predictions(
       normalizer: Of the inputs.
       calibrator: As in `combine`.
       batches: From `prepare`.
-      batch_size: Rows per device call.
+      batch_size: Rows per device call; None for `default_batch_size`.
       fields: What leaves the device, of `Prediction`; None for all.
 
     Raises:
       ValueError: If `fields` or `batch_size` are not what they must be.
     """
-    _check_batch_size(batch_size)
+    batch_size = checked_batch_size(batch_size, config)
     if isinstance(fields, str) or not set(fields or FIELDS) <= set(FIELDS):
         raise ValueError(f"fields={fields!r}: give a tuple of {', '.join(FIELDS)}")
     left_out = {name: None for name in FIELDS if fields is not None and name not in fields}
     pack = StreamPacker(config, batch_size)
-    run = _packed(config, params, normalizer, pack)
     state = _one_shape(calibrator, len(config.labels))
 
-    def predict(chunk: Chunk) -> Prediction:
-        members = run(chunk)
+    def calibrate(members: Members, chunk: Chunk) -> Prediction:
         combined = combine_members(members.logits, state, chunk.seen)
         return members.rest.replace(**combined).replace(**left_out)
 
@@ -221,7 +269,8 @@ def predictions(
             pack.look(batch)
             yield batch
 
-    parts = overlapped(predict, chunks(counted(), config.modality_names, batch_size))
+    inputs = chunks(counted(), config.modality_names, batch_size)
+    parts = _parts(config, params, normalizer, inputs, pack, calibrate)
     return realign(((part, chunk.rows) for part, chunk in parts), sizes)
 
 
@@ -284,11 +333,6 @@ def _probs(logits: jax.Array, calibrator: Calibrator, seen: jax.Array) -> jax.Ar
 
 def _calibrated(logits: jax.Array, calibrator: Calibrator, seen: jax.Array) -> jax.Array:
     return jnp.where(seen[:, None], apply(calibrator, logits), logits)
-
-
-def _check_batch_size(batch_size: int) -> None:
-    if batch_size < 1:
-        raise ValueError(f"batch_size={batch_size} is not at least 1")
 
 
 def _one_shape(calibrator: Calibrator, labels: int) -> Calibrator:

@@ -61,7 +61,7 @@ class Predictor:
         self,
         batch: Batch,
         *,
-        batch_size: int = 256,
+        batch_size: int | None = None,
         calibrated: bool = True,
         fields: Sequence[str] | None = None,
     ) -> Prediction:
@@ -73,7 +73,8 @@ class Predictor:
         Args:
           batch: Raw (not normalised) inputs; labels are not needed. A sample without any modality
             gets the training base rate.
-          batch_size: Rows per device call; the last call is filled up.
+          batch_size: Rows per device call, of which two run at a time; the last call is filled up.
+            None for what suits model and device: 256 at most, and on CPU as few as 16.
           calibrated: Whether to apply the fitted calibrator.
           fields: Names of the fields to return, such as ("probs",); the others are None. None
             returns all: of a million samples that is mostly `latents`, 2 M C Z numbers each.
@@ -96,7 +97,7 @@ class Predictor:
         self,
         batches: Iterable[Batch],
         *,
-        batch_size: int = 256,
+        batch_size: int | None = None,
         calibrated: bool = True,
         fields: Sequence[str] | None = None,
     ) -> Iterator[Prediction]:
@@ -108,9 +109,9 @@ class Predictor:
         padded lengths, as in `predict`.
 
         Args:
-          batches: As in `predict`. They are read up to two device calls ahead of what is returned,
-            and not kept, so that one buffer may be filled again and again.
-          batch_size: Rows per device call.
+          batches: As in `predict`. They are read up to three device calls ahead of what is
+            returned, and not kept, so that one buffer may be filled again and again.
+          batch_size: As in `predict`.
           calibrated: As in `predict`.
           fields: As in `predict`.
 
@@ -134,7 +135,7 @@ class Predictor:
     def _predictions(
         self,
         prepared: Iterable[Batch],
-        batch_size: int,
+        batch_size: int | None,
         calibrated: bool,
         fields: Sequence[str] | None,
     ) -> Iterator[Prediction]:
@@ -149,7 +150,7 @@ class Predictor:
         )
 
     def member_probs(
-        self, batch: Batch, *, batch_size: int = 256, calibrated: bool = True
+        self, batch: Batch, *, batch_size: int | None = None, calibrated: bool = True
     ) -> np.ndarray:
         """Every ensemble member's own probabilities.
 
@@ -196,7 +197,7 @@ class Predictor:
           batch: As in `predict`.
           samples: Dropout masks S of each member.
           seed: Determines the masks, together with `batch_size` and the shape of the batch.
-          batch_size: As in `predict`.
+          batch_size: Rows per device call; the last call is filled up.
           calibrated: Whether to apply the fitted calibrator, the same map to each sample's logits.
             It was fitted for the network without dropout.
 

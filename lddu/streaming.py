@@ -1,17 +1,20 @@
 """Rows of any number through a function of one shape: chunks in, chunks out, and overlap.
 
-Only about two chunks and one batch of the caller's are held at a time.
+Only about three chunks and one batch of the caller's are held at a time.
 """
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, NamedTuple
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import numpy as np
 
 from lddu.data.batching import take
 from lddu.structs import Batch
+
+Item = TypeVar("Item")
 
 
 class Chunk(NamedTuple):
@@ -59,22 +62,28 @@ def chunks(batches: Iterable[Batch], names: Sequence[str], batch_size: int) -> I
         yield _fill(parts, names, batch_size)
 
 
-def overlapped(run: Callable[[Chunk], Any], source: Iterable[Chunk]) -> Iterator[tuple[Any, Chunk]]:
-    """Results on the host, in order, each with its chunk.
+def overlapped(
+    run: Callable[[Item], Any], source: Iterable[Item], at_once: int = 2
+) -> Iterator[tuple[Any, Item]]:
+    """Results on the host, in order, each with what it was made of.
 
-    A result is fetched once the next chunk is on its way, so that the device computes while the
-    host reads, joins and fetches.
+    Several items are under way at a time, each in a thread: a device goes on with the next while
+    the host reads, joins and fetches, and on CPU the products of one fill the gaps of the other.
+
+    Args:
+      run: Gives a pytree of arrays, on a device; called in threads.
+      source: Read in the caller's thread.
+      at_once: Items under way.
     """
-    before = None
-    for chunk in source:
-        now = run(chunk)
-        for leaf in jax.tree.leaves(now):
-            leaf.copy_to_host_async()
-        if before is not None:
-            yield jax.device_get(before[0]), before[1]
-        before = now, chunk
-    if before is not None:
-        yield jax.device_get(before[0]), before[1]
+    waiting: deque[tuple[Future, Item]] = deque()
+    with ThreadPoolExecutor(at_once) as threads:
+        for item in source:
+            waiting.append((threads.submit(lambda item=item: jax.device_get(run(item))), item))
+            if len(waiting) > at_once:
+                result, before = waiting.popleft()
+                yield result.result(), before
+        for result, before in waiting:
+            yield result.result(), before
 
 
 def realign(parts: Iterable[tuple[Any, int]], sizes: deque[int]) -> Iterator[Any]:

@@ -44,17 +44,26 @@ def predictor():
 def seen(monkeypatch):
     """Packs however light the work is; lists the rows of each device call's packing."""
     monkeypatch.setattr(packing, "_LIGHT", 0.0)
-    calls, forward = [], inference.forward
+    planned, run, forward = [], [], inference.forward
+
+    class Recording(packing.StreamPacker):
+        def __call__(self, batch):
+            found = super().__call__(batch)
+            planned.append({name: p.rows for name, p in found.items()})
+            return found
 
     def recording(model):
         def call(params, normalizer, batch, packed):
-            calls.append({name: p.rows for name, p in packed.items()})
+            run.append({name: p.rows for name, p in packed.items()})
             return forward(model)(params, normalizer, batch, packed)
 
         return call
 
+    monkeypatch.setattr(inference, "StreamPacker", Recording)
     monkeypatch.setattr(inference, "forward", recording)
-    return calls
+    yield planned
+    # Two threads run what is planned in order.
+    assert sorted(map(str, run[-len(planned) :])) == sorted(map(str, planned))
 
 
 def close(a, b):

@@ -335,7 +335,7 @@ def test_a_stream_is_read_as_it_is_used(small, data):
     assert not read
     for number in range(1, 6):
         next(stream)
-        assert len(read) == number + 1  # the next is on its way
+        assert len(read) == number + 2  # two more are on their way
 
 
 def test_mistakes_in_a_stream(small, data):

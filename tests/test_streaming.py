@@ -1,9 +1,11 @@
 import itertools
+import threading
+import time
 from collections import deque
 
-import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -64,28 +66,33 @@ def test_chunks_have_one_type_and_memory_of_their_own():
     assert chunk.batch.modalities["x"].values.min() == 0
 
 
-def test_the_next_chunk_is_on_its_way_before_the_last_is_fetched(monkeypatch):
-    events = []
+def test_two_are_under_way_at_once_and_results_keep_the_order():
+    together = threading.Barrier(2, timeout=30)  # breaks if one would wait for the other
 
-    def run(chunk):
-        number = int(chunk.batch.modalities["x"].values[0, 0, 0])
-        events.append(("run", number))
-        return jnp.asarray(number)
+    def run(x):
+        together.wait()
+        time.sleep(0.02 * (x % 2 == 0))  # the first of two is done last
+        return {"x": jnp.asarray(2 * x)}
 
-    def fetch(x):
-        events.append(("fetch", int(x)))
-        return np.asarray(x)
-
-    monkeypatch.setattr(jax, "device_get", fetch)
-    chunks = streaming.chunks([batch(0, 3, 2)], ["x"], 1)
-    got = [(int(x), chunk.rows) for x, chunk in streaming.overlapped(run, chunks)]
-    assert got == [(0, 1), (1, 1), (2, 1)]
-    assert events == [
-        ("run", 0),
-        ("run", 1),
-        ("fetch", 0),
-        ("run", 2),
-        ("fetch", 1),
-        ("fetch", 2),
-    ]
+    got = list(streaming.overlapped(run, range(6)))
+    assert [(int(result["x"]), item) for result, item in got] == [(2 * x, x) for x in range(6)]
+    assert all(isinstance(result["x"], np.ndarray) for result, _ in got)
     assert list(streaming.overlapped(run, [])) == []
+
+
+def test_no_more_is_read_ahead_than_keeps_the_threads_busy():
+    read = []
+    results = streaming.overlapped(jnp.asarray, (read.append(x) or x for x in range(100)))
+    for done in range(5):
+        next(results)
+        assert len(read) == done + 3
+    results.close()
+    assert len(read) == 7
+
+
+def test_an_error_reaches_the_caller():
+    def run(x):
+        raise OSError(f"cannot read {x}")
+
+    with pytest.raises(OSError, match="cannot read 0"):
+        list(streaming.overlapped(run, range(3)))

@@ -179,52 +179,66 @@ class StreamPacker:
           trial: Batches to look at before packing.
         """
         self._config, self._size, self._trial = config, batch_size, trial
-        self._needs: dict[tuple[int, ...], dict[str, list[int]]] = {}
+        self._seen: dict[tuple[int, ...], list[dict[str, int]]] = {}
+        self._rows: dict[tuple[int, ...], dict[str, int]] = {}
 
     def look(self, batch: Batch) -> None:
         """Looks at rows that are about to come; too few to tell their needs are ignored."""
         count = batch.size // self._size
-        if self._pays(batch) and count >= self._trial:
-            wide = widths(batch, self._config)
-            self._needs.setdefault(
-                tuple(wide.values()),
-                {
-                    name: first_fit(x[: count * self._size].reshape(count, -1), wide[name])[1]
-                    for name, x in lengths(batch, self._config).items()
-                },
-            )
+        if not self._pays(batch) or count < self._trial:
+            return
+        wide = widths(batch, self._config)
+        if tuple(wide.values()) not in self._rows:
+            needs = {
+                name: first_fit(x[: count * self._size].reshape(count, -1), wide[name])[1]
+                for name, x in lengths(batch, self._config).items()
+            }
+            self._rows[tuple(wide.values())] = self._choose(wide, needs)
 
     def __call__(self, batch: Batch) -> dict[str, Packing]:
         """The packing of the next batch; empty if it is to stay padded."""
         if not self._pays(batch):
             return {}
         wide = widths(batch, self._config)
-        needs = self._needs.setdefault(tuple(wide.values()), {name: [] for name in wide})
+        key = tuple(wide.values())
         fit = {
             name: first_fit(steps[None], wide[name])
             for name, steps in lengths(batch, self._config).items()
         }
-        if min(map(len, needs.values())) < self._trial:
-            for name, (_, used) in fit.items():
-                needs[name].append(used[0])
+        used = {name: int(rows[0]) for name, (_, rows) in fit.items()}
+        if key not in self._rows:
+            seen = self._seen.setdefault(key, [])
+            seen.append(used)
+            if len(seen) == self._trial:  # with a margin, as so few do not tell all needs
+                needs = {k: np.array([math.ceil(1.02 * need[k]) for need in seen]) for k in wide}
+                self._rows[key] = self._choose(wide, needs)
             return {}
-        rows = {name: self._rows(max(needs[name])) for name in wide}
-        rows = {name: n for name, n in rows.items() if n <= _WORTH * batch.size}
-        if any(fit[name][1][0] > n for name, n in rows.items()):
+        rows = self._rows[key]
+        if any(used[name] > n for name, n in rows.items()):
             return {}
         return {name: Packing(fit[name][0][0], n) for name, n in rows.items()}
 
-    def _rows(self, need: int) -> int:
-        """With a margin, in steps of a thirty-second, so that other data may share the shape."""
+    def _choose(self, wide: Mapping[str, int], needs: Mapping[str, np.ndarray]) -> dict[str, int]:
+        """Rows for the least work in the mean, where a batch that needs more stays padded.
+
+        In steps of a thirty-second, so that other data may share the shape.
+        """
         part = max(self._size // 32, 1)
-        return part * math.ceil(max(1.02 * need, 1) / part)
+        need = part * np.ceil(np.stack([needs[name] for name in wide], -1) / part)
+        rows = np.quantile(need, np.linspace(0.5, 1, 17), axis=0, method="higher")
+        rows = np.where(rows > _WORTH * self._size, self._size, np.maximum(rows, part))
+        steps = np.array(list(wide.values()))
+        fits = (need[:, None] <= rows).all(-1)  # (batches, choices)
+        work = np.where(fits, rows @ steps, self._size * steps.sum()).mean(0)
+        best = zip(wide, rows[work.argmin()], strict=True)
+        return {name: int(n) for name, n in best if n < self._size}
 
     def _pays(self, batch: Batch) -> bool:
-        work = _encoder_flops(self._size, widths(batch, self._config), self._config)
+        work = encoder_flops(self._size, widths(batch, self._config), self._config)
         return self._config.mask_padding and work > _LIGHT
 
 
-def _encoder_flops(size: int, widths: Mapping[str, int], config: ModelConfig) -> float:
+def encoder_flops(size: int, widths: Mapping[str, int], config: ModelConfig) -> float:
     """Roughly what the encoders' layers compute for a padded batch."""
     cfg = config.encoder
     per_step = cfg.layers * cfg.hidden * (8.0 * cfg.hidden + 4.0 * cfg.feed_forward)

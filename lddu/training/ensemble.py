@@ -11,6 +11,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from lddu.config import Config
+from lddu.memory import Trimmed
 from lddu.structs import Batch
 from lddu.training.checkpoint import RunFolder
 from lddu.training.setup import (
@@ -81,8 +82,8 @@ class EnsembleTrainer(Setup):
         super().__init__(config, train, valid, mesh)
         step = split_step(build_step(config, self._optimizer, self.normalizer), mesh)
         axes = (0, None, 0, None, 0)
-        self._step = over_members(step, mesh, axes, donate=True)
-        self._steps = over_members(scanned(step), mesh, axes, donate=True)
+        self._step = Trimmed(over_members(step, mesh, axes, donate=True))
+        self._steps = Trimmed(over_members(scanned(step), mesh, axes, donate=True))
         probs = split_probs(build_probs(config, self.normalizer), mesh)
         probs = over_members(probs, mesh, (0, None, None))
         size = min(256, valid.size)

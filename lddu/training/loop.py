@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from lddu.config import Config
+from lddu.memory import Trimmed
 from lddu.structs import Batch
 from lddu.training.checkpoint import RunFolder
 from lddu.training.setup import (
@@ -53,7 +54,8 @@ class Trainer(Setup):
         self._mesh = None if devices is None else data_mesh(config.train.batch_size, devices)
         super().__init__(config, train, valid, self._mesh)
         options = (config, self._optimizer, self.normalizer, self._mesh)
-        self._step, self._steps = make_step(*options), make_step(*options, several=True)
+        self._step = Trimmed(make_step(*options))
+        self._steps = Trimmed(make_step(*options, several=True))
         self._evaluate = make_evaluate(
             config, self._valid, min(256, valid.size), self.normalizer, self._mesh
         )

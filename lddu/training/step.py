@@ -13,6 +13,7 @@ from lddu.data.batching import batches, take
 from lddu.data.normalize import Normalizer, normalize
 from lddu.data.packing import Packer, Rows
 from lddu.losses.objective import objective
+from lddu.memory import Trimmed
 from lddu.model import LDDU
 from lddu.structs import Batch
 from lddu.training.sharding import DATA, compile_for, split_probs, split_step
@@ -181,6 +182,7 @@ def in_batches(
     """
     index, weight = batches(np.arange(data.size), -(-batch_size // parts) * parts)
     packer = Packer(data, config.model, index[: len(index) * packs(config, parts)])
+    probs = Trimmed(probs)
 
     def evaluate(params):
         out = [probs(params, data, rows) for rows, _ in packer.calls(index)]
