@@ -12,7 +12,7 @@ from typing import Literal
 
 import tyro
 
-from lddu import experiment
+from lddu import experiment, memory
 from lddu.data import m3ed
 from lddu.data.dataset import cache_folder
 from lddu.results import Published
@@ -49,6 +49,7 @@ class Args(experiment.Options):
 def main(args: Args) -> None:
     """Runs the experiment."""
     dataset = m3ed.load(args.data_dir, task=args.task, cache=args.cache)
+    memory.keep()  # from here on, as what was loaded lies in mapped files
     experiment.run(dataset, args, f"M3ED, {args.task} task, seven emotions", PUBLISHED[args.task])
 
 

@@ -11,7 +11,7 @@ from typing import Literal
 
 import tyro
 
-from lddu import experiment
+from lddu import experiment, memory
 from lddu.data import mosei
 from lddu.data.dataset import cache_folder
 from lddu.results import Published
@@ -62,6 +62,7 @@ class Args(experiment.Options):
 def main(args: Args) -> None:
     """Runs the experiment."""
     dataset = mosei.load(args.data_dir, setting=args.setting, labels=args.labels, cache=args.cache)
+    memory.keep()  # from here on, as what was loaded lies in mapped files
     experiment.run(dataset, args, f"CMU-MOSEI, {args.setting}, six emotions", PUBLISHED)
 
 

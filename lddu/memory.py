@@ -21,9 +21,11 @@ _TRIM_THRESHOLD, _MMAP_MAX, _ARENA_MAX = -1, -4, -8
 def keep() -> bool:
     """Keeps freed memory in the process, so that the next call has it again without the kernel.
 
-    On CPU a training step of preset `paper` takes four fifths of the time. It concerns all that the
-    process allocates, and so it is for scripts: call it at the start, before JAX computes anything.
-    What `mallopt` sets here, GLIBC_TUNABLES in the environment can set too.
+    On CPU a training step of preset `paper` takes about four fifths of the time. This concerns all
+    that the process allocates, and so it is for scripts: call it at the start, before JAX computes
+    anything. Calls of compiled functions no longer return before they have run on CPU, because each
+    that waits would have a block of its own. GLIBC_TUNABLES and JAX_CPU_ENABLE_ASYNC_DISPATCH in
+    the environment can set the same.
 
     Returns:
       Whether that was done: False elsewhere than on Linux with the GNU C library.
@@ -31,6 +33,7 @@ def keep() -> bool:
     library = _glibc()
     if library is None:
         return False
+    jax.config.update("jax_cpu_enable_async_dispatch", False)
     # Large blocks from the heap too, all threads from the same one, which keeps its free end.
     settings = ((_MMAP_MAX, 0), (_ARENA_MAX, 1), (_TRIM_THRESHOLD, 2**31 - 1))
     return all([library.mallopt(*setting) for setting in settings])
