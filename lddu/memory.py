@@ -50,7 +50,7 @@ def trim() -> bool:
 
 
 class Trimmed:
-    """A jitted function that compiles for new shapes, trims, and only then runs.
+    """A jitted function that compiles for new arguments, trims, and only then runs.
 
     So that what compiling took and what running takes do not add up.
     """
@@ -66,9 +66,10 @@ class Trimmed:
 
     def __call__(self, *args: Any) -> Any:
         """Calls the function."""
-        shapes = tuple(map(np.shape, jax.tree.leaves(args[1:])))
-        if shapes not in self._seen:
-            self._seen.add(shapes)
+        leaves, structure = jax.tree.flatten(args[1:])
+        kind = (structure, *map(np.shape, leaves))
+        if kind not in self._seen:
+            self._seen.add(kind)
             self._function.lower(*args).compile()  # which the call below finds
             trim()
         return self._function(*args)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from lddu import memory
+from lddu.structs import Packing
 
 glibc = pytest.mark.skipif(memory._glibc() is None, reason="needs the GNU C library")
 
@@ -71,3 +72,12 @@ def test_a_trimmed_function_compiles_once_per_shape_and_trims_before_it_runs(mon
     assert total == 7
     assert events == ["trace", "trim", "run", "trace", "trim", "run", "run"]
     assert function._cache_size() == jitted._cache_size() == 2
+
+
+def test_a_trimmed_function_knows_arguments_of_the_same_shapes_apart(monkeypatch):
+    trims = []
+    monkeypatch.setattr(memory, "trim", lambda: trims.append(1))
+    function = memory.Trimmed(jax.jit(lambda _, x: x.slots + x.rows))
+    for rows in (3, 5, 3):  # static: another number is another program
+        assert function(0, Packing(np.zeros(2, np.int32), rows)).tolist() == [rows] * 2
+    assert len(trims) == 2
