@@ -35,7 +35,7 @@ def keep() -> bool:
         return False
     jax.config.update("jax_cpu_enable_async_dispatch", False)
     # Large blocks from the heap too, all threads from the same one, which keeps its free end.
-    settings = ((_MMAP_MAX, 0), (_ARENA_MAX, 1), (_TRIM_THRESHOLD, 2**31 - 1))
+    settings = ((_MMAP_MAX, 0), (_ARENA_MAX, 1), (_TRIM_THRESHOLD, -1))  # -1: never
     return all([library.mallopt(*setting) for setting in settings])
 
 

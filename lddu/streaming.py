@@ -75,10 +75,22 @@ def overlapped(
       source: Read in the caller's thread.
       at_once: Items under way.
     """
+    # Threads do not inherit what the caller's has been told by `with`.
+    device, x64 = jax.config.jax_default_device, jax.config.jax_enable_x64
+    precision = jax.config.jax_default_matmul_precision
+
+    def fetch(item: Item) -> Any:
+        with (
+            jax.default_device(device),
+            jax.default_matmul_precision(precision),
+            jax.enable_x64(x64),
+        ):
+            return jax.device_get(run(item))
+
     waiting: deque[tuple[Future, Item]] = deque()
     with ThreadPoolExecutor(at_once) as threads:
         for item in source:
-            waiting.append((threads.submit(lambda item=item: jax.device_get(run(item))), item))
+            waiting.append((threads.submit(fetch, item), item))
             if len(waiting) > at_once:
                 result, before = waiting.popleft()
                 yield result.result(), before

@@ -3,6 +3,7 @@ import threading
 import time
 from collections import deque
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -88,6 +89,18 @@ def test_no_more_is_read_ahead_than_keeps_the_threads_busy():
         assert len(read) == done + 3
     results.close()
     assert len(read) == 7
+
+
+def test_settings_of_the_callers_thread_hold():
+    def run(_):
+        names = ("default_device", "default_matmul_precision", "enable_x64")
+        found.append([getattr(jax.config, f"jax_{name}") for name in names])
+
+    device, found = jax.devices()[0], []
+    with jax.default_device(device), jax.default_matmul_precision("float32"), jax.enable_x64(True):
+        list(streaming.overlapped(run, range(2)))
+    list(streaming.overlapped(run, range(2)))
+    assert found == [[device, "float32", True]] * 2 + [[None, None, False]] * 2
 
 
 def test_an_error_reaches_the_caller():
