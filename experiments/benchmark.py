@@ -190,7 +190,9 @@ def rows_of(records: list[dict[str, Any]]) -> list[list[str]]:
 
 def draw(records: list[dict[str, Any]], folder: Path) -> None:
     """Seconds against samples and against steps, on logarithmic axes, beside a line of slope 1."""
-    from lddu.plots import style  # not in the workers
+    from matplotlib import ticker  # not in the workers
+
+    from lddu.plots import style
 
     figure = style.new_figure(8.0, 3.4)
     for axis, ending, title in zip(
@@ -210,6 +212,8 @@ def draw(records: list[dict[str, Any]], folder: Path) -> None:
         )
         axis.set(xscale="log", yscale="log", xlabel=ending, ylabel="seconds", title=title)
         axis.set_xticks(x, [str(n) for n in x])
+        axis.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+        axis.yaxis.set_major_formatter(ticker.FormatStrFormatter("%g"))
         axis.minorticks_off()
         style.tidy(axis)
         style.legend(axis)
