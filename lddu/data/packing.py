@@ -201,6 +201,8 @@ class StreamPacker:
             return {}
         wide = widths(batch, self._config)
         key = tuple(wide.values())
+        if self._rows.get(key) == {}:  # known not to be worth it
+            return {}
         fit = {
             name: first_fit(steps[None], wide[name])
             for name, steps in lengths(batch, self._config).items()
