@@ -37,7 +37,7 @@ def attend(
         of a block of rows only and computes them again in the backward pass. "cudnn" calls the
         fused kernel of cuDNN, in bfloat16 and without dropout, where JAX runs on a GPU; elsewhere
         it is "auto". "auto" is "full" for up to 2**24 weights, and "blocked" for more. Where sizes
-        are symbols, as in an export, both are "full".
+        are symbols, as in an export, all are "full".
 
     Returns:
       (B, S, H, K). All forms agree but for rounding, and for which weights dropout hits.
@@ -48,6 +48,9 @@ def attend(
     if mask.ndim == 2:
         mask = mask[:, None, :]
     dropping = dropout_key is not None and rate > 0
+    # Sizes that are symbols, as in an export, do not say how much there is, nor for which platform.
+    sizes = (query.shape[0], query.shape[2], query.shape[1], key.shape[1])
+    known = all(isinstance(n, int) for n in sizes)
     if form == "cudnn":
         if dropping or query.dtype != jnp.bfloat16:
             raise ValueError(
@@ -55,18 +58,9 @@ def attend(
                 f"{rate if dropping else 0}. Set encoder.dtype='bfloat16' and "
                 "encoder.attention_dropout=0, or take another encoder.attention"
             )
-        if jax.default_backend() == "gpu":
-            out = jax.nn.dot_product_attention(
-                query, key, value, mask=mask[:, None], implementation="cudnn"
-            )
-            return jnp.where(mask.any(-1)[..., None, None], out, 0)
-    if form != "full":
-        # Sizes that are symbols, as in an export, do not say how much that is.
-        sizes = (query.shape[0], query.shape[2], query.shape[1], key.shape[1])
-        known = all(isinstance(n, int) for n in sizes)
-        if not known or (form != "blocked" and math.prod(sizes) <= _WEIGHTS):
-            form = "full"
-    if form == "full":
+        if known and jax.default_backend() == "gpu":
+            return _cudnn(query, key, value, mask)
+    if form == "full" or not known or (form != "blocked" and math.prod(sizes) <= _WEIGHTS):
         return _full(query, key, value, mask, dropout_key if dropping else None, rate)
     return _blocked(query, key, value, mask, dropout_key if dropping else None, rate)
 
@@ -100,6 +94,21 @@ def _full(
     if dropout_key is not None:
         weights = drop(dropout_key, weights, rate)
     return jnp.einsum("bhst,bthk->bshk", weights.astype(value.dtype), value)
+
+
+def _cudnn(query: Array, key: Array, value: Array, mask: Array) -> Array:
+    rows, queries, keys = len(query), query.shape[1], key.shape[1]
+    mask = jnp.broadcast_to(mask, (rows, queries, keys))  # it takes no other shape
+    seen = mask.any(-1)[..., None, None]
+    # Its backward pass takes even lengths only.
+    query, key, value = (
+        jnp.pad(x, [(0, 0), (0, x.shape[1] % 2), (0, 0), (0, 0)]) for x in (query, key, value)
+    )
+    mask = jnp.pad(mask, [(0, 0), (0, queries % 2), (0, keys % 2)])
+    out = jax.nn.dot_product_attention(
+        query, key, value, mask=mask[:, None], implementation="cudnn"
+    )
+    return jnp.where(seen, out[:, :queries], 0)
 
 
 def _blocked(

@@ -254,20 +254,24 @@ def test_cudnn_says_what_it_cannot_do(dtype, rate, message):
 
 
 @pytest.mark.parametrize("per_query", [False, True])
-def test_cudnn_is_asked_for_what_the_other_forms_compute(per_query, monkeypatch):
+@pytest.mark.parametrize("keys", [LENGTH, 9])
+def test_cudnn_is_asked_for_what_the_other_forms_compute(keys, per_query, monkeypatch):
     # With another kernel in its place, as there is no GPU here: what is tested is the call.
     asked, original = [], jax.nn.dot_product_attention
 
-    def kernel(*args, implementation, **options):
+    def kernel(query, key, value, mask, implementation):
         asked.append(implementation)
-        return original(*args, **options)
+        # What the kernel asks for, by JAX's checks: a mask of the full shape, of even lengths.
+        assert mask.shape == (len(query), 1, query.shape[1], key.shape[1])
+        assert query.shape[1] % 2 == key.shape[1] % 2 == 0
+        return original(query, key, value, mask=mask)
 
     monkeypatch.setattr(jax.nn, "dot_product_attention", kernel)
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
-    arrays = [jnp.asarray(x, jnp.bfloat16) for x in draw(5, LENGTH, batch=4)]
-    mask = MASK
+    arrays = [jnp.asarray(x, jnp.bfloat16) for x in draw(5, keys, batch=4)]
+    mask = np.arange(keys) < STEPS[:, None]
     if per_query:
-        mask = np.random.default_rng(0).random((4, 5, LENGTH)) < 0.5
+        mask = np.random.default_rng(0).random((4, 5, keys)) < 0.5
         mask[0, 0] = False
     got = attend(*arrays, mask, None, 0.5, form="cudnn")  # a rate without a key drops nothing
     want = attend(*arrays, mask, form="full")
