@@ -5,14 +5,16 @@
 
 Each contender of a case runs in a process of its own, and they take turns, with a matrix product
 in between that tells what the machine can do at that moment. Times are medians over the rounds,
-with the smallest and the largest. The floor of a case is its compiled FLOPs at the speed of the
-fastest matrix product.
+with the smallest and the largest. The floor of a case is its FLOPs at the speed of the fastest
+matrix product of the same type; the share is floor over median, on a GPU also called model FLOP
+utilisation. Members and twin are compared by samples per second, each member's counted.
 The twin (`twin.py`) has the same arithmetic and starts from the same weights.
 """
 
 import dataclasses
 import json
 import multiprocessing
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +23,7 @@ from typing import Any
 
 import numpy as np
 import tyro
-from contenders import Case, lddu_inference, lddu_steps, twin_inference, twin_steps
+from cases import Case, cpu_cases, gpu_cases
 
 from lddu import memory, results
 
@@ -35,160 +37,158 @@ TINY = (
 )
 
 
-def cases(gpu: bool) -> list[list[Case]]:
-    """The groups of cases that take turns."""
-    long = {"steps": (500, 375, 50)}
-    blocks = (("model.encoder.row_block", 4),)
-    stride, wide = (("stride", 5),), (("stride", 10),)
-    step, short = Case("step"), Case("step, short", short=True, calls=4)
-    padded = (("train.packing", False),)
-    infer = Case("inference", what="inference", calls=16)
-    replace = dataclasses.replace
-
-    def against(case: Case) -> list[Case]:
-        return [case, replace(case, contender="twin")]
-
-    groups = [
-        [
-            *against(step),
-            replace(step, name="step, memory returned", keep=False),
-            Case("step, memory kept", contender="twin", keep=True),
-        ],
-        [*against(short), replace(short, name="step, short, padded", changes=padded)],
-        against(infer),
-        against(replace(infer, name="inference, batch 32", batch=32, calls=32)),
-        against(replace(infer, name="inference, short", short=True)),
-        against(Case("step, batch 512", batch=512)),
-        against(Case("step, batch 512, short", batch=512, short=True)),
-        against(Case("step of 5 members", what="members", members=5)),
-        [
-            Case("step, unaligned", changes=blocks, **long),
-            Case("step, unaligned, short", changes=blocks, short=True, **long),
-            Case("step, unaligned, stride 5", changes=stride, **long),
-            Case("step, unaligned", contender="twin", **long),
-        ],
-    ]
-    length = [
-        Case(f"step, {steps} steps, stride 10", batch=16, steps=(steps, steps, 60), changes=wide)
-        for steps in (250, 500, 1000, 2000)
-    ]
-    samples = [
-        Case(f"inference, {64 * n} samples", what="inference", short=True, calls=n)
-        for n in (8, 16, 32, 64)
-    ]
-    groups += [length, samples]
-    if gpu:
-        bf16 = (("model.encoder.dtype", "bfloat16"),)
-        groups += [
-            [Case(f"step, bf16, batch {n}", batch=n, changes=bf16) for n in (64, 512)],
-            *(
-                against(Case(f"step of {k} members, batch {n}", "members", batch=n, members=k))
-                for k in (1, 4, 16)
-                for n in (64, 512)
-            ),
-        ]
-    return groups
-
-
 # ---- measuring -----------------------------------------------------------------------------------
 
 
-def worker(pipe: Any, case: Case | None) -> None:
-    """Builds a contender, then times it as often as it is told to; `None` is the matrix product."""
-    if case is None:
-        run, known = matmul(), {}
+def worker(pipe: Any, case: Case | str) -> None:
+    """Builds a contender, then times it as often as it is told to; a type is a matrix product."""
+    import contenders  # not in the parent, which only waits
+    import jax
+
+    os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"  # contenders share the memory of a GPU
+    if isinstance(case, str):
+        run, known = matmul(case)
     else:
         if case.keep:
             memory.keep()
-        build = {"lddu": (lddu_steps, lddu_inference), "twin": (twin_steps, twin_inference)}
-        run, known = build[case.contender][case.what == "inference"](case)
+        if case.contender == "twin":
+            jax.config.update("jax_platforms", "cpu")
+        run, known = contenders.build(case)
     run()
     pipe.send(known)
     while pipe.recv():
         began = time.perf_counter()
         run()
         pipe.send(time.perf_counter() - began)
-    status = Path("/proc/self/status").read_text()
-    pipe.send(int(status.split("VmHWM:")[1].split()[0]) * 1024)
+    pipe.send(None if isinstance(case, str) else contenders.peak_memory(case))
 
 
-SIDE, TIMES = 2048, 4
+TIMES = 4
 
 
-def matmul() -> Callable[[], None]:
-    """`TIMES` products of square matrices, 2 SIDE^3 FLOPs each."""
+def matmul(dtype: str) -> tuple[Callable[[], None], dict[str, float]]:
+    """`TIMES` products of square matrices."""
     import jax
 
-    a = jax.random.normal(jax.random.key(0), (SIDE, SIDE))
+    side = 2048 if jax.default_backend() == "cpu" else 8192
+    a = jax.random.normal(jax.random.key(0), (side, side), dtype)
     product = jax.jit(lambda a: a @ a)
-    return lambda: jax.block_until_ready([product(a) for _ in range(TIMES)])
+    flops = TIMES * 2.0 * side**3
+    return lambda: jax.block_until_ready([product(a) for _ in range(TIMES)]), {"flops": flops}
 
 
 PAUSE = 0.5  # seconds until the threads of the process before have stopped waiting for work
 
 
-def measure(group: list[Case], rounds: int) -> list[dict[str, Any]]:
-    """Lets the contenders of a group take turns; one record each."""
+def start(runners: list[Case | str], at_once: bool) -> list[tuple[Any, ...]]:
+    """A process for each, those that fail left out: (case, process, pipe, what is known)."""
     spawn = multiprocessing.get_context("spawn")
-    running = []
-    for case in [None, *group]:
+    begun, ready = [], []
+    for case in runners:
         mine, its = spawn.Pipe()
         process = spawn.Process(target=worker, args=(its, case), daemon=True)
         process.start()
         its.close()
-        try:
-            running.append((process, mine, mine.recv()))
-        except EOFError:
-            raise RuntimeError(f"{case} failed; see its message above") from None
+        begun.append((case, process, mine))
+        if at_once and case is not runners[-1]:
+            continue
+        for case, process, mine in begun:
+            try:
+                ready.append((case, process, mine, mine.recv()))
+            except EOFError:
+                print(f"FAILED, see its message above: {case}", flush=True)
+        begun = []
+    return ready
+
+
+@dataclasses.dataclass(frozen=True)
+class Record:
+    """What was measured of one case.
+
+    Attributes:
+      case: Which.
+      seconds: Per batch, of each round.
+      peak: Bytes of memory.
+      matmul: FLOPs per second of a matrix product of the case's type, in the same rounds.
+      flops: Of the program, per batch.
+      compile: Seconds.
+      temporary: Bytes of the program's intermediate results.
+    """
+
+    case: Case
+    seconds: list[float]
+    peak: int
+    matmul: float
+    flops: float | None = None
+    compile: float | None = None
+    temporary: int | None = None
+
+    @property
+    def median(self) -> float:
+        """Seconds per batch."""
+        return median(self.seconds)
+
+    @property
+    def rate(self) -> float:
+        """Samples per second, counted once per member."""
+        return self.case.samples / self.median
+
+
+def measure(group: list[Case], rounds: int, gpu: bool) -> list[Record]:
+    """Lets the contenders of a group take turns; one record each."""
+    dtypes = sorted({case.dtype for case in group})
+    if not gpu and any(case.heavy for case in group):
+        rounds = min(rounds, 3)
+    running = start([*dtypes, *group], at_once=gpu)
     times: list[list[float]] = [[] for _ in running]
-    heavy = any(case.batch > 64 or case.members > 1 or max(case.steps) > 60 for case in group)
-    for _ in range(min(rounds, 3) if heavy else rounds):
-        for (_, pipe, _), mine in zip(running, times, strict=True):
+    for _ in range(rounds):
+        for (_, _, pipe, _), mine in zip(running, times, strict=True):
             time.sleep(PAUSE)
             pipe.send(True)
             mine.append(pipe.recv())
-    records = []
-    for case, (process, pipe, known), seconds in zip([None, *group], running, times, strict=True):
+    records, rates = [], {}
+    for (case, process, pipe, known), seconds in zip(running, times, strict=True):
         pipe.send(False)
         peak = pipe.recv()
         process.join()
-        if case is None:
-            rate = TIMES * 2 * SIDE**3 / min(seconds)
+        if isinstance(case, str):
+            rates[case] = known["flops"] / min(seconds)
             continue
-        per_call = [s / case.calls for s in seconds]
-        record = {"case": case.name, "contender": case.contender, "batch": case.batch, **known}
-        record["calls"] = case.calls
-        record |= {"median": median(per_call), "min": min(per_call), "max": max(per_call)}
-        records.append(record | {"peak": peak, "matmul": rate})
+        per_batch = [s / case.calls for s in seconds]
+        records.append(Record(case, per_batch, peak, rates[case.dtype], **known))
     return records
 
 
-HEADER = ("case", "contender", "ms", "min-max", "x floor", "share", "x twin", "GiB", "compile s")
+HEADER = ("case", "contender", "ms", "min-max", "samples/s", "x floor", "share", "x twin", "GiB")
+HEADER += ("compile s",)
 
 
-def rows_of(records: list[dict[str, Any]]) -> list[list[str]]:
+def rows_of(records: list[Record]) -> list[list[str]]:
     """The lines of the table for one group."""
-    twin = min((r["median"] for r in records if r["contender"] == "twin"), default=None)
     lines = []
     for r in records:
-        floor = r["flops"] / r["matmul"] if "flops" in r else None
+        floor = r.flops / r.matmul if r.flops else None
+        twin = max((t.rate for t in records if t.case.rivals(r.case)), default=None)
+        ms = [1e3 * s for s in (r.median, min(r.seconds), max(r.seconds))]
+        form = ".2f" if ms[0] < 100 else ".0f"
         lines.append(
             [
-                r["case"],
-                r["contender"],
-                f"{1e3 * r['median']:.0f}",
-                f"{1e3 * r['min']:.0f}-{1e3 * r['max']:.0f}",
-                f"{r['median'] / floor:.2f}" if floor else "",
-                f"{floor / r['median']:.0%}" if floor else "",
-                f"{twin / r['median']:.2f}" if twin and r["contender"] == "lddu" else "",
-                f"{r['peak'] / 2**30:.1f}",
-                f"{r['compile']:.0f}" if "compile" in r else "",
+                r.case.name,
+                r.case.contender,
+                f"{ms[0]:{form}}",
+                f"{ms[1]:{form}}-{ms[2]:{form}}",
+                f"{r.rate:.0f}",
+                f"{r.median / floor:.2f}" if floor else "",
+                f"{floor / r.median:.0%}" if floor else "",
+                f"{r.rate / twin:.2f}" if twin and r.case.contender == "lddu" else "",
+                f"{r.peak / 2**30:.1f}",
+                f"{r.compile:.0f}" if r.compile else "",
             ]
         )
     return lines
 
 
-def draw(records: list[dict[str, Any]], folder: Path) -> None:
+def draw(records: list[Record], folder: Path) -> None:
     """Seconds against samples and against steps, on logarithmic axes, beside a line of slope 1."""
     from matplotlib import ticker  # not in the workers
 
@@ -201,10 +201,10 @@ def draw(records: list[dict[str, Any]], folder: Path) -> None:
         ("Inference", "A training step of 16 sequences"),
         strict=True,
     ):
-        found = [r for r in records if r["case"].endswith(ending)]
-        x = np.array([int(r["case"].split()[1]) for r in found])
+        found = [r for r in records if r.case.name.endswith(ending)]
+        x = np.array([int(r.case.name.split()[1]) for r in found])
         y, low, high = np.array(
-            [[r[k] * r["calls"] for k in ("median", "min", "max")] for r in found]
+            [[r.case.calls * f(r.seconds) for f in (median, min, max)] for r in found]
         ).T
         axis.plot(x, y[0] * x / x[0], "--", color=style.MUTED, label="proportional to the first")
         axis.errorbar(
@@ -228,7 +228,7 @@ class Args:
       rounds: Timings of each contender; at most three where they take long.
       only: Run the groups whose first case has this in its name.
       tiny: A tiny model and batches of 8, to try the script out.
-      gpu: Add bfloat16 and 1 to 16 ensemble members; on a GPU. Shares are of its float32 product.
+      gpu: Measure what is for a GPU, on one: bfloat16, and 1 to 16 ensemble members.
       out: Folder for `results.json` and `linearity.png`.
     """
 
@@ -243,20 +243,22 @@ def main(args: Args) -> None:
     """Runs all groups and prints the table."""
     args.out.mkdir(parents=True, exist_ok=True)
     table, everything = [list(HEADER)], []
-    for group in cases(args.gpu):
+    for group in gpu_cases() if args.gpu else cpu_cases():
         if args.only not in group[0].name:
             continue
         if args.tiny:
             group = [dataclasses.replace(c, batch=8, changes=(*c.changes, *TINY)) for c in group]
-        records = measure(group, args.rounds)
+        records = measure(group, args.rounds, args.gpu)
         everything += records
         table += rows_of(records)
         print(results.align([list(HEADER), *rows_of(records)]), flush=True)
-        (args.out / "results.json").write_text(json.dumps(everything, indent=1))
-    if not args.only:
+        stored = json.dumps([dataclasses.asdict(r) for r in everything], indent=1)
+        (args.out / "results.json").write_text(stored)
+    if not (args.only or args.gpu):
         draw(everything, args.out)
-    rate = max(r["matmul"] for r in everything)
-    print(f"\nMatrix product {rate / 1e9:.0f} GFLOP/s.\n{results.align(table)}")
+    rates = {r.case.dtype: r.matmul for r in everything}  # of the last group
+    products = ", ".join(f"{rate / 1e9:.0f} GFLOP/s in {dtype}" for dtype, rate in rates.items())
+    print(f"\nMatrix product: {products}.\n{results.align(table)}")
 
 
 if __name__ == "__main__":

@@ -1,54 +1,13 @@
 """What `benchmark.py` measures: training steps and inference, of lddu and of its PyTorch twin."""
 
-import dataclasses
 import os
 import time
 from collections.abc import Callable
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any
 
 import numpy as np
-
-FEATURES = {"vision": 35, "audio": 74, "text": 300}
-LABELS = ("happy", "sad", "anger", "surprise", "disgust", "fear")
-
-
-@dataclasses.dataclass(frozen=True)
-class Case:
-    """One measurement.
-
-    Attributes:
-      name: As in the table.
-      what: A training "step", "inference", or steps of all "members" at once.
-      contender: "lddu" or "twin".
-      batch: Rows of a batch.
-      steps: Padded lengths of vision, audio and text.
-      short: Whether sequences have MOSEI-like lengths, a third of the padding in the mean.
-      calls: Batches per timing.
-      members: Ensemble members.
-      changes: To the configuration, and the "stride" of sequences longer than 60 steps.
-      keep: Whether freed memory stays with the process (`lddu.memory.keep`), as in our experiments.
-        The twin is faster without.
-    """
-
-    name: str
-    what: Literal["step", "inference", "members"] = "step"
-    contender: Literal["lddu", "twin"] = "lddu"
-    batch: int = 64
-    steps: tuple[int, int, int] = (60, 60, 60)
-    short: bool = False
-    calls: int = 1
-    members: int = 1
-    changes: tuple[tuple[str, Any], ...] = ()
-    keep: bool | None = None
-
-    def __post_init__(self) -> None:
-        """By default each contender has what makes it fast."""
-        if self.keep is None:
-            object.__setattr__(self, "keep", self.contender == "lddu")
-
-    def __str__(self) -> str:
-        return f"{self.name}: {self.contender}"
-
+from cases import FEATURES, LABELS, Case
 
 # ---- the data and the configuration --------------------------------------------------------------
 
@@ -89,6 +48,12 @@ def make_config(case: Case):
 Contender = tuple[Callable[[], None], dict[str, float]]
 
 
+def build(case: Case) -> Contender:
+    """The contender of a case."""
+    functions = {"lddu": (lddu_steps, lddu_inference), "twin": (twin_steps, twin_inference)}
+    return functions[case.contender][case.what == "inference"](case)
+
+
 def lddu_steps(case: Case) -> Contender:
     """Training steps on rows of a resident set."""
     import jax
@@ -109,38 +74,42 @@ def lddu_steps(case: Case) -> Contender:
     index, weight = order(jax.random.key(0), data.size, case.batch)
     trial = np.random.default_rng(0).integers(data.size, size=(256, case.batch))
     packer = Packer(data, config.model, trial[: 256 * config.train.packing], (0.75, 1.0))
-    calls = [rows for rows, _ in packer.calls(index)]
+    calls = [(rows, weight[at]) for rows, at in packer.calls(index, case.together)]
     example = jax.tree.map(lambda x: x[:1], data)
     start = (config, optimizer, example, base_rate(data.labels))
     key = jax.random.key(0, impl="rbg")
+    state = create_state(key, *start)
+    one = build_step(config, optimizer, normalizer)
+    known = {}
+    if jax.default_backend() != "cpu":
+        rows, at = next(packer.calls(index))
+        known["flops"] = case.members * flops_on_cpu(one, state, data, rows, weight[at], key)
     if case.what == "members":
         keys = jax.random.split(key, case.members)
         states = [create_state(k, *start) for k in keys]
         state = jax.tree.map(lambda *x: jax.numpy.stack(x), *states)
-        calls = [jax.tree.map(lambda x: np.stack([x] * case.members), rows) for rows in calls]
+        calls = [(jax.tree.map(lambda x: np.stack([x] * case.members), r), w) for r, w in calls]
         mesh = member_mesh(case.members, case.batch, jax.devices()[:1])
-        one = build_step(config, optimizer, normalizer)
         step = over_members(one, mesh, (0, None, 0, None, 0), donate=True)
         key = keys
     else:
-        state = create_state(key, *start)
-        step = make_step(config, optimizer, normalizer)
+        step = make_step(config, optimizer, normalizer, several=case.together > 1)
     data = jax.device_put(data)
     began = time.perf_counter()
-    compiled = step.lower(state, data, calls[0], weight[0], key).compile()
-    known = {"compile": time.perf_counter() - began}
-    known["flops"] = compiled.cost_analysis()["flops"]
+    compiled = step.lower(state, data, *calls[0], key).compile()
+    known["compile"] = time.perf_counter() - began
+    known.setdefault("flops", compiled.cost_analysis()["flops"])
     known["temporary"] = compiled.memory_analysis().temp_size_in_bytes
-    shapes = {str(jax.tree.map(np.shape, rows)): rows for rows in calls}
+    shapes = {str(jax.tree.map(np.shape, call)): call for call in calls}
     step = Trimmed(step)  # as the trainers call it
-    for rows in shapes.values():  # every size once, so that nothing compiles later
-        state, _ = step(state, data, rows, weight[0], key)
+    for call in shapes.values():  # every size once, so that nothing compiles later
+        state, _ = step(state, data, *call, key)
     at = 0
 
     def run() -> None:
         nonlocal state, at
-        for _ in range(case.calls):
-            state, measured = step(state, data, calls[at % len(calls)], weight[0], key)
+        for _ in range(case.calls // case.together):
+            state, measured = step(state, data, *calls[at % len(calls)], key)
             at += 1
         jax.block_until_ready((state, measured))
 
@@ -166,10 +135,14 @@ def lddu_inference(case: Case) -> Contender:
     pack = StreamPacker(config.model, case.batch)  # as the predictor does
     pack.look(inputs)
     inputs = jax.tree.map(lambda x: x[: case.batch], inputs)
-    lowered = forward(config.model).lower(params, normalizer, inputs, pack(inputs))
+    args = (params, normalizer, inputs, pack(inputs))
+    known = {}
+    if jax.default_backend() != "cpu":
+        known["flops"] = flops_on_cpu(forward(config.model), *args)
     began = time.perf_counter()
-    flops = lowered.compile().cost_analysis()["flops"]
-    known = {"compile": time.perf_counter() - began, "flops": flops}
+    compiled = forward(config.model).lower(*args).compile()
+    known["compile"] = time.perf_counter() - began
+    known.setdefault("flops", compiled.cost_analysis()["flops"])
 
     def run() -> None:
         predictor.predict(data, batch_size=case.batch, fields=("probs",))
@@ -182,55 +155,64 @@ def twin_steps(case: Case) -> Contender:
     import torch
     import twin
 
-    config, device = make_config(case), "cuda" if torch.cuda.is_available() else "cpu"
-    data = twin_batches(case, device)
-    nets = [twin.load(initial_params(config), config).to(device) for _ in range(case.members)]
-    parts = [(net.train(), twin.adamw(net), twin.Bank(config, device)) for net in nets]
+    config, gpu = make_config(case), torch.cuda.is_available()
+    device = "cuda" if gpu else "cpu"
+    data = [batch.to(device) for batch in twin_batches(case)]
+    parts = []
+    for _ in range(case.members):
+        net = twin.load(initial_params(config), config).to(device).train()
+        loss = torch.compile(net.loss, fullgraph=True, mode="reduce-overhead")
+        compiled = loss if gpu and not case.eager else None
+        parts.append((net, twin.adamw(net), twin.Bank(config, device), compiled))
     at = 0
 
     def run() -> None:
         nonlocal at
         for _ in range(case.calls):
-            for net, optimizer, bank in parts:
-                net.train_step(optimizer, data[at % len(data)], bank)
+            for net, optimizer, bank, loss in parts:
+                net.train_step(optimizer, data[at % len(data)], bank, loss)
             at += 1
-        if device == "cuda":
+        if gpu:
             torch.cuda.synchronize()
 
     return run, {}
 
 
 def twin_inference(case: Case) -> Contender:
-    """Forward passes of PyTorch, with its fused layers and nested tensors."""
+    """Forward passes of PyTorch from host memory, with its fused layers and nested tensors."""
     import torch
     import twin
 
     config, device = make_config(case), "cuda" if torch.cuda.is_available() else "cpu"
-    data = twin_batches(case, device)
+    data = twin_batches(case)
     net = twin.load(initial_params(config), config).to(device).eval()
 
     def run() -> None:
         with torch.inference_mode():
-            [net(batch).logits.cpu() for batch in data]
+            [net(batch.to(device)).logits.cpu() for batch in data]
 
     return run, {}
 
 
-def twin_batches(case: Case, device: str) -> list[Any]:
-    """The same rows as tensors."""
+def twin_batches(case: Case) -> list[Any]:
+    """The same rows as tensors, from which a GPU can read at full speed."""
     import torch
     import twin
 
     torch.set_num_threads(os.cpu_count() or 1)
+    torch.set_float32_matmul_precision("high")  # TF32 on a GPU, as JAX has it by default
     data = make_data(case, case.batch * max(case.calls, 4 if case.short else 1))
+
+    def tensor(x: np.ndarray) -> torch.Tensor:
+        made = torch.tensor(x)
+        return made.pin_memory() if torch.cuda.is_available() else made
+
     batches = []
     for first in range(0, data.size, case.batch):
         rows = slice(first, first + case.batch)
-        values = {
-            k: torch.tensor(m.values[rows], device=device) for k, m in data.modalities.items()
-        }
-        masks = {k: torch.tensor(m.mask[rows], device=device) for k, m in data.modalities.items()}
-        batches.append(twin.Batch(values, masks, torch.tensor(data.labels[rows], device=device)))
+        values = {name: tensor(m.values[rows]) for name, m in data.modalities.items()}
+        masks = {name: tensor(m.mask[rows]) for name, m in data.modalities.items()}
+        batches.append(twin.Batch(values, masks, tensor(data.labels[rows])))
     return batches
 
 
@@ -243,3 +225,29 @@ def initial_params(config: Any) -> Any:
 
     init = jax.jit(lddu.LDDU(config.model).init)  # op by op it takes four times as long
     return init(jax.random.key(0), example_batch(config.model))["params"]
+
+
+def flops_on_cpu(function: Callable[..., Any], *args: Any) -> float:
+    """FLOPs as the compiler counts them for a CPU; on a GPU it does not see into all kernels."""
+    import jax
+
+    cpu = jax.devices("cpu")[0]
+    with jax.default_device(cpu):
+        lowered = jax.jit(function).lower(*jax.device_put(args, cpu))
+    return lowered.cost_analysis()["flops"]
+
+
+def peak_memory(case: Case) -> int:
+    """Bytes: of the device, if it has a memory of its own, else of the process."""
+    if case.contender == "lddu":
+        import jax
+
+        if stats := jax.local_devices()[0].memory_stats():
+            return stats["peak_bytes_in_use"]
+    else:
+        import torch
+
+        if torch.cuda.is_available():
+            return torch.cuda.max_memory_allocated()
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) * 1024

@@ -5,10 +5,11 @@ of `nn.TransformerEncoder` on nested tensors; one batched product for many small
 no wait for the device in a step, no graph break under `torch.compile`.
 
 Same arithmetic as `LDDU` and `lddu.losses.objective` for `config.paper` with `loss.anchors="batch"`
-and `loss.bank_start="empty"`, in float32; `tests/test_twin.py` compares every gradient. But:
+and `loss.bank_start="empty"`; `tests/test_twin.py` compares every gradient, in float32. But:
 - every row counts fully and has a real step in every modality, and padding holds zeros;
 - AdamW follows one clipping, at a constant learning rate, where the preset has `bert_adam`;
-- exponentials in the contrast are shifted by the logits' bound, not their largest: fewer passes.
+- exponentials in the contrast are shifted by the logits' bound, not their largest: fewer passes;
+- `encoder.dtype="bfloat16"` is autocast of the streams, with its own idea of what stays float32.
 """
 
 import dataclasses
@@ -33,6 +34,13 @@ class Batch(NamedTuple):
     values: dict[str, Tensor]
     masks: dict[str, Tensor]
     labels: Tensor | None = None
+
+    def to(self, device: str) -> "Batch":
+        """The batch on a device; from pinned memory without waiting."""
+        moved = [
+            {name: x.to(device, non_blocking=True) for name, x in part.items()} for part in self[:2]
+        ]
+        return Batch(*moved, None if self.labels is None else self.labels.to(device))
 
 
 class Output(NamedTuple):
@@ -149,10 +157,13 @@ class Twin(nn.Module):
     def forward(self, batch: Batch) -> Output:
         """Predicts; labels are not needed."""
         masks = batch.masks if self.config.model.mask_padding else {}
-        features = [
-            stream(batch.values[name], masks.get(name), self.label_embeddings)
-            for name, stream in self.streams.items()
-        ]
+        half = self.config.model.encoder.dtype == "bfloat16"
+        with torch.autocast(self.label_embeddings.device.type, torch.bfloat16, enabled=half):
+            features = [
+                stream(batch.values[name], masks.get(name), self.label_embeddings)
+                for name, stream in self.streams.items()
+            ]
+        features = [x.float() for x in features] if half else features
         b, c, _ = features[0].shape
         direct = self.direct(torch.cat(features, dim=-1))[..., 0]
         latent = self.latent(torch.stack(features).flatten(1, 2)).unflatten(1, (b, c))

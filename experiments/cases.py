@@ -1,0 +1,146 @@
+"""Which measurements `benchmark.py` takes: groups of cases whose contenders take turns."""
+
+import dataclasses
+from typing import Any, Literal
+
+FEATURES = {"vision": 35, "audio": 74, "text": 300}
+LABELS = ("happy", "sad", "anger", "surprise", "disgust", "fear")
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """One measurement.
+
+    Attributes:
+      name: As in the table.
+      what: A training "step", "inference", or steps of all "members" at once.
+      contender: "lddu" or "twin".
+      batch: Rows of a batch.
+      steps: Padded lengths of vision, audio and text.
+      short: Whether sequences have MOSEI-like lengths, a third of the padding in the mean.
+      calls: Batches per timing.
+      members: Ensemble members; the twin trains them one after the other.
+      together: Training steps per call of the compiled program (`train.steps_per_dispatch`).
+      changes: To the configuration, and the "stride" of sequences longer than 60 steps.
+      keep: Whether freed memory stays with the process (`lddu.memory.keep`), as in our experiments.
+        The twin is faster without.
+      eager: On a GPU, the twin without `torch.compile`. On a CPU it always is: faster there.
+    """
+
+    name: str
+    what: Literal["step", "inference", "members"] = "step"
+    contender: Literal["lddu", "twin"] = "lddu"
+    batch: int = 64
+    steps: tuple[int, int, int] = (60, 60, 60)
+    short: bool = False
+    calls: int = 1
+    members: int = 1
+    together: int = 1
+    changes: tuple[tuple[str, Any], ...] = ()
+    keep: bool | None = None
+    eager: bool = False
+
+    def __post_init__(self) -> None:
+        """By default each contender has what makes it fast."""
+        if self.keep is None:
+            object.__setattr__(self, "keep", self.contender == "lddu")
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.contender}"
+
+    @property
+    def dtype(self) -> str:
+        """What the encoders compute in."""
+        return dict(self.changes).get("model.encoder.dtype", "float32")
+
+    @property
+    def samples(self) -> int:
+        """Of one batch, counted once per member."""
+        return self.batch * self.members
+
+    @property
+    def heavy(self) -> bool:
+        """Whether a timing takes long on a CPU."""
+        return self.samples > 64 or max(self.steps) > 60
+
+    def rivals(self, other: "Case") -> bool:
+        """Whether the two do the same work, up to how they do it."""
+        stride = [dict(case.changes).get("stride") for case in (self, other)]
+        same = self.short == other.short and self.dtype == other.dtype and stride[0] == stride[1]
+        return same and self.contender != other.contender
+
+
+replace = dataclasses.replace
+
+
+def against(case: Case) -> list[Case]:
+    """The case for both contenders."""
+    return [case, replace(case, contender="twin", keep=None)]
+
+
+def cpu_cases() -> list[list[Case]]:
+    """For a CPU: the official settings, MOSEI-like lengths, large batches, unaligned, linearity."""
+    long = {"steps": (500, 375, 50)}
+    blocks = (("model.encoder.row_block", 4),)
+    stride, wide = (("stride", 5),), (("stride", 10),)
+    step, short = Case("step"), Case("step, short", short=True, calls=4)
+    padded = (("train.packing", False),)
+    infer = Case("inference", what="inference", calls=16)
+    length = [
+        Case(f"step, {steps} steps, stride 10", batch=16, steps=(steps, steps, 60), changes=wide)
+        for steps in (250, 500, 1000, 2000)
+    ]
+    samples = [
+        Case(f"inference, {64 * n} samples", what="inference", short=True, calls=n)
+        for n in (8, 16, 32, 64)
+    ]
+    return [
+        [
+            *against(step),
+            replace(step, name="step, memory returned", keep=False),
+            Case("step, memory kept", contender="twin", keep=True),
+        ],
+        [*against(short), replace(short, name="step, short, padded", changes=padded)],
+        against(infer),
+        against(replace(infer, name="inference, batch 32", batch=32, calls=32)),
+        against(replace(infer, name="inference, short", short=True)),
+        against(Case("step, batch 512", batch=512)),
+        against(Case("step, batch 512, short", batch=512, short=True)),
+        against(Case("step of 5 members", what="members", members=5)),
+        [
+            Case("step, unaligned", changes=blocks, **long),
+            Case("step, unaligned, short", changes=blocks, short=True, **long),
+            Case("step, unaligned, stride 5", changes=stride, **long),
+            Case("step, unaligned", contender="twin", **long),
+        ],
+        length,
+        samples,
+    ]
+
+
+def gpu_cases() -> list[list[Case]]:
+    """For a GPU: float32 (products in TF32) and bfloat16; batches of 64, 512; 1 to 16 members."""
+    bf16 = (("model.encoder.dtype", "bfloat16"),)
+    groups = []
+    for batch, calls in ((64, 32), (512, 8)):
+        single = Case(f"step, batch {batch}", batch=batch, calls=calls)
+        half = replace(single, name=f"step, bf16, batch {batch}", changes=bf16)
+        together = replace(half, name=f"{half.name}, {calls} steps per call", together=calls)
+        several = [
+            replace(
+                half,
+                name=f"step of {k} members, bf16, batch {batch}",
+                what="members",
+                members=k,
+                calls=max(2, calls // k),
+            )
+            for k in (4, 16)
+        ]
+        eager = replace(half, name=f"{half.name}, eager", contender="twin", eager=True, keep=False)
+        groups.append([*against(single), *against(half), eager, together, *several])
+    infer = Case("inference, bf16, batch 512", "inference", batch=512, calls=16, changes=bf16)
+    return [
+        *groups,
+        against(infer),
+        against(replace(infer, name=f"{infer.name}, short", short=True)),
+    ]
