@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from lddu.nn.dropout import drop
+from lddu.nn.product import product
 
 Form = Literal["auto", "full", "blocked", "cudnn"]
 
@@ -78,9 +79,9 @@ def masked_softmax(logits: Array, mask: Array) -> Array:
     lowest = jnp.finfo(logits.dtype).min
     logits = jnp.where(mask, logits, lowest)
     weights = jnp.exp(logits - jax.lax.stop_gradient(logits.max(-1, keepdims=True)))
-    weights = jnp.where(mask, weights, 0.0)
-    total = weights.sum(-1, keepdims=True)
-    return weights / jnp.where(total > 0, total, 1.0)
+    # Masked weights are 0 by now, but where all are masked: there the whole row is set to 0.
+    any_left = mask.any(-1, keepdims=True)
+    return weights * jnp.where(any_left, 1.0 / weights.sum(-1, keepdims=True), 0.0)
 
 
 def _full(
@@ -89,7 +90,10 @@ def _full(
     precise = jnp.promote_types(query.dtype, jnp.float32)
     # The scale on the queries, of which there are fewer than of weights; the softmax in float32.
     query = query * (1.0 / math.sqrt(query.shape[-1]))
-    logits = jnp.einsum("bshk,bthk->bhst", query, key, preferred_element_type=precise)
+    if dropout_key is None:
+        logits = jnp.einsum("bshk,bthk->bhst", query, key, preferred_element_type=precise)
+    else:
+        logits = product(query.transpose(0, 2, 1, 3), key.transpose(0, 2, 3, 1), precise)
     weights = masked_softmax(logits, mask[:, None])
     if dropout_key is not None:
         weights = drop(dropout_key, weights, rate)

@@ -1,6 +1,8 @@
 """Transformer encoders for padded sequences, in the post-norm form of BERT and LDDU."""
 
+import functools
 import math
+from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
@@ -12,6 +14,7 @@ from lddu.config import EncoderConfig
 from lddu.nn.attention import attend
 from lddu.nn.dropout import Dropout
 from lddu.nn.layout import lay_out
+from lddu.nn.product import dense_product
 from lddu.structs import Packing
 
 
@@ -26,23 +29,30 @@ class TransformerLayer(nn.Module):
         cfg = self.config
         dtype = compute_dtype(cfg)
         init = _kernel_init(cfg)
+        product = _product(deterministic)
         # One product for all three: wider matrices, and the input is read once.
         parts = [_HeadWeights(cfg, name=name)() for name in ("query", "key", "value")]
         kernel, bias = (jnp.concatenate(x, axis=-1) for x in zip(*parts, strict=True))
         x, kernel, bias = nn.dtypes.promote_dtype(x, kernel, bias, dtype=dtype)
         heads = (*x.shape[:2], cfg.heads, cfg.hidden // cfg.heads)
-        joined = jnp.split(x @ kernel + bias, 3, axis=-1)
+        joined = jnp.split(product(x, kernel, (((2,), (0,)), ((), ()))) + bias, 3, axis=-1)
         query, key, value = (part.reshape(heads) for part in joined)
         dropout_key = None if deterministic else self.make_rng("dropout")
         y = attend(query, key, value, mask, dropout_key, cfg.attention_dropout, cfg.attention)
+        dense = functools.partial(nn.Dense, kernel_init=init, dtype=dtype, dot_general=product)
         y = nn.DenseGeneral(
-            cfg.hidden, axis=(-2, -1), kernel_init=init, dtype=dtype, name="attention_out"
+            cfg.hidden,
+            axis=(-2, -1),
+            kernel_init=init,
+            dtype=dtype,
+            dot_general=product,
+            name="attention_out",
         )(y)
         y = Dropout(cfg.dropout)(y, deterministic)
         x = _norm(cfg, "attention_norm")(x + y)
-        y = nn.Dense(cfg.feed_forward, kernel_init=init, dtype=dtype, name="feed_forward_in")(x)
+        y = dense(cfg.feed_forward, name="feed_forward_in")(x)
         y = _gelu(y)
-        y = nn.Dense(cfg.hidden, kernel_init=init, dtype=dtype, name="feed_forward_out")(y)
+        y = dense(cfg.hidden, name="feed_forward_out")(y)
         y = Dropout(cfg.dropout)(y, deterministic)
         return _norm(cfg, "feed_forward_norm")(x + y)
 
@@ -155,7 +165,13 @@ class ModalityEncoder(nn.Module):
             # Steps beyond the end of a sequence add nothing to its last window.
             x = jnp.where(layout.pack(windows(mask, self.stride))[..., None], x, 0.0)
         x = x.reshape(*x.shape[:2], -1)
-        x = nn.Dense(cfg.hidden, kernel_init=_kernel_init(cfg), dtype=dtype, name="project")(x)
+        x = nn.Dense(
+            cfg.hidden,
+            kernel_init=_kernel_init(cfg),
+            dtype=dtype,
+            dot_general=_product(deterministic),
+            name="project",
+        )(x)
         steps = -(-self.length // self.stride)
         table = self.param("positions", nn.initializers.normal(0.02), (steps, cfg.hidden))
         x = _norm(cfg, "norm")(x + layout.positions(table.astype(x.dtype)))
@@ -189,6 +205,10 @@ def _gelu(x: Array) -> Array:
       Hendrycks and Gimpel, "Gaussian Error Linear Units", arXiv:1606.08415.
     """
     return 0.5 * x * (1.0 + jax.lax.erf(x * math.sqrt(0.5)))
+
+
+def _product(deterministic: bool) -> Callable[..., Array]:
+    return jax.lax.dot_general if deterministic else dense_product
 
 
 def _kernel_init(config: EncoderConfig) -> nn.initializers.Initializer:
