@@ -122,6 +122,7 @@ def supervised_contrastive(
     temperature: float = 0.07,
     similarity: Similarity = "cosine",
     anchors: Literal["batch", "bank"] = "batch",
+    num_classes: int | None = None,
 ) -> Array:
     """Supervised contrastive loss of each anchor against the batch and the bank.
 
@@ -136,6 +137,9 @@ def supervised_contrastive(
       similarity: As in `embed`.
       anchors: "batch": its n entries. "bank": these and the N of the bank, as in the official code;
         the matrix of similarities is then (n + N, n + N).
+      num_classes: If ids of positives are below this, "cosine" takes less time: an anchor's
+        similarities to its positives sum to its similarity with their sum. No id from here on may
+        occur twice.
 
     Returns:
       (n,) or (n + N,) losses, 0 for ignored entries and for anchors without a positive. Reduce with
@@ -155,7 +159,7 @@ def supervised_contrastive(
     places = jnp.arange(anchor.classes.shape[0])
     # The bank apart from the batch, because no gradient is wanted for it.
     parts = [
-        _contrast(anchor, keys, places[:, None] - first, similarity, temperature)
+        _contrast(anchor, keys, places[:, None] - first, similarity, temperature, num_classes)
         for keys, first in ((own, 0), (past, own.classes.shape[0]))
         if keys.classes.shape[0]
     ]
@@ -180,18 +184,38 @@ class _Contrast(NamedTuple):
 
 
 def _contrast(
-    anchor: _Keys, keys: _Keys, offsets: Array, similarity: Similarity, temperature: float
+    anchor: _Keys,
+    keys: _Keys,
+    offsets: Array,
+    similarity: Similarity,
+    temperature: float,
+    num_classes: int | None,
 ) -> _Contrast:
     """What anchors meet among keys; the key at `offsets` (n, 1) is the anchor itself."""
     logits = compare(anchor.features, keys.features, similarity) / temperature
     # Masks are only named here: compiled, each lives inside the one pass that uses it.
     valid = (keys.classes != _EMPTY) & (jnp.arange(keys.classes.shape[0]) != offsets)
-    positive = valid & (keys.classes == anchor.classes[:, None])
-    return _Contrast(
-        positive.sum(1),
-        jnp.where(positive, logits, 0.0).sum(1),
-        jax.nn.logsumexp(logits, axis=1, where=valid),
+    if similarity == "cosine" and num_classes is not None:
+        count, positives = _positives(anchor, keys, offsets[:, 0], num_classes)
+        positives = positives / temperature
+    else:
+        positive = valid & (keys.classes == anchor.classes[:, None])
+        count, positives = positive.sum(1), jnp.where(positive, logits, 0.0).sum(1)
+    return _Contrast(count, positives, jax.nn.logsumexp(logits, axis=1, where=valid))
+
+
+def _positives(anchor: _Keys, keys: _Keys, offsets: Array, num_classes: int) -> tuple[Array, Array]:
+    """The number of each anchor's positives, and the sum of its cosine similarities to them."""
+    dtype = keys.features.dtype
+    # All zeros for ids that are no class. Products rather than indices, for the gradient.
+    of_anchors, of_keys = (
+        jax.nn.one_hot(x.classes, num_classes, dtype=dtype) for x in (anchor, keys)
     )
+    known = (anchor.classes >= 0) & (anchor.classes < num_classes)
+    itself = known & (offsets >= 0) & (offsets < keys.classes.shape[0])
+    counts = of_keys.sum(0)[jnp.where(known, anchor.classes, 0)]
+    sums = of_anchors @ (of_keys.T @ keys.features) - itself[:, None] * anchor.features
+    return jnp.where(known, counts - itself, 0), 0.5 * (anchor.features * sums).sum(1)
 
 
 def label_state_classes(

@@ -126,6 +126,7 @@ def _contrast(
         temperature=loss.temperature,
         similarity=loss.similarity,
         anchors=loss.anchors,
+        num_classes=2 * labels.shape[1] * (1 if loss.cross_modal_positives else len(names)),
     )
     value = losses.sum() / jnp.maximum((losses != 0).sum(), 1)
     if loss.bank_size:

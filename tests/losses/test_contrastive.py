@@ -16,26 +16,35 @@ from lddu.losses import Bank, empty_bank, enqueue, supervised_contrastive
 from lddu.losses.contrastive import compare, embed, label_state_classes, random_bank
 
 SIMILARITIES = ("cosine", "bhattacharyya")
+# Also with positives summed class by class: ids below 4 are classes, others nobody's positives.
+FORMS = (*SIMILARITIES, "cosine by class")
 CLASSES = np.array([0, 1, 0, 0, 1, 2, -1])  # 2 has no positive in the batch, -1 is ignored
 NONE = empty_bank(0, 6)
 # Compiled without optimisation: these programs run for microseconds and compile for seconds.
 jit = partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
 
 
-@partial(jit, static_argnames=("similarity", "anchors"))
-def loss(features, classes, bank, similarity="cosine", temperature=0.3, anchors="batch"):
+def evaluate(features, classes, bank, similarity="cosine", temperature=0.3, anchors="batch"):
+    similarity, *by_class = similarity.split(maxsplit=1)
     return supervised_contrastive(
-        features, classes, bank, temperature=temperature, similarity=similarity, anchors=anchors
+        features,
+        classes,
+        bank,
+        temperature=temperature,
+        similarity=similarity,
+        anchors=anchors,
+        num_classes=4 if by_class else None,
     )
+
+
+loss = jit(evaluate, static_argnames=("similarity", "anchors"))
 
 
 @partial(jit, static_argnames=("similarity", "anchors"))
 def slopes(features, classes, bank_features, bank_classes, similarity="cosine", anchors="batch"):
     def total(features, bank_features):
         bank = Bank(bank_features, bank_classes, jnp.zeros((), jnp.int32))
-        return supervised_contrastive(
-            features, classes, bank, temperature=0.3, similarity=similarity, anchors=anchors
-        ).sum()
+        return evaluate(features, classes, bank, similarity, anchors=anchors).sum()
 
     return jax.grad(total, argnums=(0, 1))(features, bank_features)
 
@@ -44,7 +53,7 @@ def draw(seed, n, similarity, z=3):
     """Embeddings (n, 2 z) of random Gaussians, made in NumPy."""
     rng = np.random.default_rng(seed)
     mean, var = rng.normal(size=(n, z)), rng.uniform(0.2, 3, (n, z))
-    if similarity == "cosine":
+    if similarity.startswith("cosine"):
         mean /= np.linalg.norm(mean, axis=1, keepdims=True)
         std = np.sqrt(var / var.sum(1, keepdims=True))
         return np.concatenate([mean, std], 1).astype(np.float32)
@@ -72,7 +81,7 @@ def slow(
     """The documented formula, entry by entry."""
     keys = np.concatenate([features, bank_features]).astype(np.float64)
     ids = np.concatenate([classes, bank_classes])
-    likeness = cosine if similarity == "cosine" else overlap
+    likeness = cosine if similarity.startswith("cosine") else overlap
     losses = np.zeros(len(features) if anchors == "batch" else len(keys))
     for i in range(len(losses)):
         others = [j for j in range(len(keys)) if j != i and ids[j] >= 0]
@@ -133,7 +142,7 @@ class TestEmbedAndCompare:
         assert all(np.isfinite(g).all() for g in jit(jax.grad(total))(q))
 
 
-@pytest.mark.parametrize("similarity", SIMILARITIES)
+@pytest.mark.parametrize("similarity", FORMS)
 class TestSupervisedContrastive:
     def test_equals_the_double_loop(self, similarity):
         features, past = draw(0, 7, similarity), draw(1, 4, similarity)
@@ -243,15 +252,18 @@ class TestSupervisedContrastive:
     past_ids=hnp.arrays(np.int64, 5, elements=st.integers(-1, 3)),
     anchors=st.sampled_from(["batch", "bank"]),
     hot=st.booleans(),
+    form=st.sampled_from(["cosine", "cosine by class"]),
 )
-@settings(max_examples=40, deadline=None)
-def test_batch_and_bank_apart_equal_the_double_loop_over_both(ids, past_ids, anchors, hot):
+@settings(max_examples=60, deadline=None)
+def test_batch_and_bank_apart_equal_the_double_loop_over_both(ids, past_ids, anchors, hot, form):
     temperature = 1.0 if hot else 0.02
     features, past = draw(0, 7, "cosine"), draw(1, 5, "cosine")
-    got = loss(features, ids, bank_of(past, past_ids), "cosine", temperature, anchors=anchors)
+    got = loss(features, ids, bank_of(past, past_ids), form, temperature, anchors=anchors)
     want = slow(features, ids, past, past_ids, "cosine", temperature, anchors)
     np.testing.assert_allclose(got, want, rtol=1e-3, atol=1e-4)
-    own, banked = slopes(features, ids, past, past_ids, "cosine", anchors)
+    own, banked = slopes(features, ids, past, past_ids, form, anchors)
+    plain, _ = slopes(features, ids, past, past_ids, "cosine", anchors)
+    np.testing.assert_allclose(own, plain, rtol=1e-4, atol=1e-5)
     assert np.isfinite(own).all()
     np.testing.assert_array_equal(banked, 0)
 
