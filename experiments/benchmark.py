@@ -242,7 +242,7 @@ class Args:
 def main(args: Args) -> None:
     """Runs all groups and prints the table."""
     args.out.mkdir(parents=True, exist_ok=True)
-    table, everything = [list(HEADER)], []
+    table, everything, failed = [list(HEADER)], [], 0
     for group in gpu_cases() if args.gpu else cpu_cases():
         if args.only not in group[0].name:
             continue
@@ -250,15 +250,20 @@ def main(args: Args) -> None:
             group = [dataclasses.replace(c, batch=8, changes=(*c.changes, *TINY)) for c in group]
         records = measure(group, args.rounds, args.gpu)
         everything += records
+        failed += len(group) - len(records)
         table += rows_of(records)
         print(results.align([list(HEADER), *rows_of(records)]), flush=True)
         stored = json.dumps([dataclasses.asdict(r) for r in everything], indent=1)
         (args.out / "results.json").write_text(stored)
+    if not everything:
+        raise SystemExit(f"nothing was measured: no first case of a group has {args.only!r} in it")
     if not (args.only or args.gpu):
         draw(everything, args.out)
     rates = {r.case.dtype: r.matmul for r in everything}  # of the last group
     products = ", ".join(f"{rate / 1e9:.0f} GFLOP/s in {dtype}" for dtype, rate in rates.items())
     print(f"\nMatrix product: {products}.\n{results.align(table)}")
+    if failed:
+        raise SystemExit(f"{failed} cases failed; see their messages above")
 
 
 if __name__ == "__main__":
