@@ -12,6 +12,7 @@ from scipy.special import softmax
 
 from lddu.nn import attention
 from lddu.nn.attention import attend, masked_softmax
+from lddu.nn.dropout import drop
 
 LENGTH = 6
 STEPS = np.array([6, 4, 1, 0])  # the last row is all padding
@@ -168,6 +169,24 @@ def test_the_gradient_under_dropout_is_that_of_the_draw(form, monkeypatch):
     np.testing.assert_allclose((slope * value).sum(), out, rtol=1e-4)
     plain = attend(query, key, value, MASK, form=form).sum()
     assert abs(out - plain) > 1e-2
+
+
+def test_all_gradients_under_dropout_are_those_of_the_plain_formula():
+    arrays, key = draw(5, LENGTH, batch=4), jax.random.key(0)
+    weight = np.random.default_rng(2).normal(size=arrays[0].shape).astype(np.float32)
+
+    def formula(query, key_, value):
+        logits = jnp.einsum("bshk,bthk->bhst", query, key_) / np.sqrt(query.shape[-1])
+        weights = masked_softmax(logits, MASK[:, None, None, :])
+        return jnp.einsum("bhst,bthk->bshk", drop(key, weights, 0.5), value)
+
+    def slopes(function):
+        return jit(jax.grad(lambda *x: (function(*x) * weight).sum(), (0, 1, 2)))(*arrays)
+
+    got = slopes(lambda *x: attend(*x, MASK, key, 0.5, "full"))
+    for ours, plain in zip(got, slopes(formula), strict=True):
+        np.testing.assert_allclose(ours, plain, rtol=1e-4, atol=1e-5)
+        assert np.abs(plain).max() > 1e-2
 
 
 # ---- the choice of a form -----------------------------------------------------------------------

@@ -226,3 +226,26 @@ def test_bfloat16_is_near_float32():
     assert got.dtype == jnp.bfloat16
     # Outputs of a layer norm, of order one.
     np.testing.assert_allclose(got.astype(np.float32)[MASK], want[MASK], atol=0.05)
+
+
+def test_training_without_dropout_has_the_same_gradients_and_inference_has_forward_mode():
+    # Training's products have gradients of their own, which `jax.jvp` cannot pass.
+    variables, apply = build()
+    encoder = apply.__wrapped__
+
+    def total(variables, deterministic):
+        rngs = {"dropout": jax.random.key(0)}
+        out = encoder(variables, VALUES, MASK, deterministic=deterministic, rngs=rngs)
+        return jnp.sin(jnp.where(MASK[..., None], out, 0.0)).sum()
+
+    slope = jit(jax.grad(total), static_argnums=1)
+    got, want = slope(variables, False), slope(variables, True)
+    jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-5), got, want)
+    # The derivative along a direction, forward and backward.
+    rng = np.random.default_rng(2)
+    direction = jax.tree.map(lambda x: rng.normal(size=x.shape).astype(np.float32), variables)
+    _, forward = jit(lambda v, d: jax.jvp(lambda v: total(v, True), (v,), (d,)))(
+        variables, direction
+    )
+    parts = jax.tree.map(lambda g, d: (g * d).sum(), want, direction)
+    np.testing.assert_allclose(forward, sum(jax.tree.leaves(parts)), rtol=1e-3)
