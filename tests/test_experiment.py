@@ -10,6 +10,8 @@ from lddu.data.card import Findings, make_card
 from lddu.data.dataset import Dataset, Split
 from lddu.predictions import Predictions
 
+pytestmark = pytest.mark.slow  # whole runs
+
 TINY = ("train.epochs=1", "model.statistics=4")
 
 

@@ -10,6 +10,8 @@ import lddu
 from lddu import config
 from lddu.structs import Batch, Modality
 
+pytestmark = pytest.mark.slow  # its programs compile for long
+
 CASES = {
     # As long as CMU-MOSEI's unaligned sequences, with M3ED's number of labels.
     "long": ({"vision": (5, 500), "audio": (3, 375), "text": (4, 50)}, "abcdefg"),

@@ -88,6 +88,7 @@ def test_the_readme_has_snippets_and_commands():
     assert {"make demo", "make test"} <= set(COMMANDS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", range(len(SNIPPETS)))
 def test_snippet_runs(number, folder, monkeypatch):
     monkeypatch.chdir(folder)
@@ -107,6 +108,7 @@ def test_make_target_exists(command):
     assert ("experiments/demo.py" if "demo" in command else "pytest") in dry.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", [c for c in COMMANDS if c.startswith("lddu compare")])
 def test_comparison_runs(command, folder):
     done = run([*shlex.split(command), "--resamples", "5"], folder)
