@@ -83,21 +83,20 @@ PAUSE = 0.5  # seconds until the threads of the process before have stopped wait
 def start(runners: list[Case | str], at_once: bool) -> list[tuple[Any, ...]]:
     """A process for each, those that fail left out: (case, process, pipe, what is known)."""
     spawn = multiprocessing.get_context("spawn")
-    begun, ready = [], []
-    for case in runners:
+
+    def begin(runner: Case | str) -> tuple[Any, ...]:
         mine, its = spawn.Pipe()
-        process = spawn.Process(target=worker, args=(its, case), daemon=True)
+        process = spawn.Process(target=worker, args=(its, runner), daemon=True)
         process.start()
         its.close()
-        begun.append((case, process, mine))
-        if at_once and case is not runners[-1]:
-            continue
-        for case, process, mine in begun:
-            try:
-                ready.append((case, process, mine, mine.recv()))
-            except EOFError:
-                print(f"FAILED, see its message above: {case}", flush=True)
-        begun = []
+        return runner, process, mine
+
+    begun, ready = map(begin, runners), []
+    for runner, process, pipe in list(begun) if at_once else begun:
+        try:
+            ready.append((runner, process, pipe, pipe.recv()))
+        except EOFError:
+            print(f"FAILED, see its message above: {runner}", flush=True)
     return ready
 
 
@@ -159,8 +158,10 @@ def measure(group: list[Case], rounds: int, gpu: bool) -> list[Record]:
     return records
 
 
-HEADER = ("case", "contender", "ms", "min-max", "samples/s", "x floor", "share", "x twin", "GiB")
-HEADER += ("compile s",)
+HEADER = (
+    *("case", "contender", "ms", "min-max", "samples/s"),
+    *("x floor", "share", "x twin", "GiB", "compile s"),
+)
 
 
 def rows_of(records: list[Record]) -> list[list[str]]:

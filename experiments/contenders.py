@@ -162,9 +162,10 @@ def twin_steps(case: Case) -> Contender:
     parts = []
     for _ in range(case.members):
         net = twin.load(initial_params(config), config).to(device).train()
-        loss = torch.compile(net.loss, fullgraph=True, mode="reduce-overhead")
-        compiled = loss if gpu and not case.eager else None
-        parts.append((net, twin.adamw(net), twin.Bank(config, device), compiled))
+        loss = net.loss
+        if gpu and not case.eager:
+            loss = torch.compile(loss, fullgraph=True, mode="reduce-overhead")
+        parts.append((net, twin.adamw(net), twin.Bank(config, device), loss))
     at = 0
 
     def run() -> None:
