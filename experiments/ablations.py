@@ -19,10 +19,11 @@ from typing import Literal
 import tyro
 
 import lddu
-from lddu import config, metrics, results
+from lddu import config, metrics
 from lddu.calibration import thresholds
 from lddu.config import Config
 from lddu.data import studyforrest, synthetic, take
+from lddu.runs import results
 from lddu.structs import Batch
 
 COLUMNS = ("micro_f1", "jaccard", "map", "nll", "brier", "ece", "aurc")

@@ -25,7 +25,8 @@ import numpy as np
 import tyro
 from cases import Case, cpu_cases, gpu_cases
 
-from lddu import memory, results
+from lddu.runs import results
+from lddu.training import memory
 
 TINY = (
     ("model.encoder.hidden", 16),

@@ -22,8 +22,8 @@ class Case:
       members: Ensemble members; the twin trains them one after the other.
       together: Training steps per call of the compiled program (`train.steps_per_dispatch`).
       changes: To the configuration, and the "stride" of sequences longer than 60 steps.
-      keep: Whether freed memory stays with the process (`lddu.memory.keep`), as in our experiments.
-        The twin is faster without.
+      keep: Whether freed memory stays with the process (`lddu.training.memory.keep`), as in our
+        experiments. The twin is faster without.
       eager: On a GPU, the twin without `torch.compile`. On a CPU it always is: faster there.
     """
 

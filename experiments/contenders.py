@@ -60,9 +60,9 @@ def lddu_steps(case: Case) -> Contender:
 
     from lddu.data.batching import order
     from lddu.data.normalize import fit_normalizer
-    from lddu.data.packing import Packer
-    from lddu.memory import Trimmed
+    from lddu.packing.plan import Packer
     from lddu.training.ensemble import over_members
+    from lddu.training.memory import Trimmed
     from lddu.training.optimizer import build_optimizer
     from lddu.training.sharding import member_mesh
     from lddu.training.state import base_rate, create_state
@@ -124,8 +124,8 @@ def lddu_inference(case: Case) -> Contender:
     import lddu
     from lddu.calibration import Identity
     from lddu.data.normalize import fit_normalizer
-    from lddu.data.packing import StreamPacker
-    from lddu.inference import forward, prepare
+    from lddu.packing.plan import StreamPacker
+    from lddu.predictor.inference import forward, prepare
 
     config, data = make_config(case), make_data(case, case.batch * case.calls)
     params = jax.tree.map(lambda x: x[None], initial_params(config))
@@ -219,7 +219,7 @@ def twin_batches(case: Case) -> list[Any]:
 
 
 def initial_params(config: Any) -> Any:
-    """Parameters of `LDDU`, which the twin takes over through `lddu.convert`."""
+    """Parameters of `LDDU`, which the twin takes over through `lddu.official.weights`."""
     import jax
 
     import lddu

@@ -16,9 +16,10 @@ from pathlib import Path
 import tyro
 
 import lddu
-from lddu import baselines, config, metrics, results
+from lddu import config, metrics
 from lddu.calibration import thresholds
 from lddu.data import synthetic
+from lddu.runs import baselines, results
 
 COLUMNS = ("nll", "brier", "ece", "auroc", "map", "micro_f1", "jaccard")
 

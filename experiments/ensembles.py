@@ -18,9 +18,10 @@ import numpy as np
 import tyro
 
 import lddu
-from lddu import config, metrics, results
+from lddu import config, metrics
 from lddu.calibration import thresholds
 from lddu.data import synthetic
+from lddu.runs import results
 
 COLUMNS = ("nll", "brier", "ece", "auroc", "map", "micro_f1")
 

@@ -17,8 +17,9 @@ from typing import Literal
 import tyro
 
 import lddu
-from lddu import config, results
+from lddu import config
 from lddu.data import mosei, take
+from lddu.runs import results
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,10 +11,11 @@ from typing import Literal
 
 import tyro
 
-from lddu import experiment, memory
 from lddu.data import mosei
 from lddu.data.dataset import cache_folder
-from lddu.results import Published
+from lddu.runs import experiment
+from lddu.runs.results import Published
+from lddu.training import memory
 
 PUBLISHED = (
     Published(

@@ -26,11 +26,12 @@ import numpy as np
 import tyro
 from scipy.stats import spearmanr
 
-from lddu import calibration, metrics, plots, results, uncertainty
+from lddu import calibration, metrics, plots, uncertainty
 from lddu.calibration import thresholds
 from lddu.data import studyforrest
 from lddu.data.studyforrest import TASK_LABELS, Windows
 from lddu.data.studyforrest.windows import block_of
+from lddu.runs import results
 
 METHODS = ("none", "temperature", "platt", "isotonic", "choose")
 

@@ -4,9 +4,9 @@
     python experiments/robustness.py --data studyforrest      # the stored split
 
 Every fusion is trained with the same settings, on clean data, with the same modality dropout. The
-test inputs are then damaged, one modality at a time (`lddu.corruptions`, severities 1 to 5), and
-reduced to each of the 2^M - 1 subsets of modalities, and to none. Thresholds and temperature are
-those of clean validation data. Each figure is a mean over the damaged modality; its spread is over
+test inputs are then damaged, one modality at a time (`lddu.data.corruptions`, severities 1 to 5),
+and reduced to each of the 2^M - 1 subsets of modalities, and to none. Thresholds and temperature
+are those of clean validation data. Each figure is a mean over the damaged modality; its spread is over
 seeds. For synthetic data "bayes" is the exact posterior of the damaged inputs, where their law is
 known: what it loses is lost information, and no fusion can keep it.
 """
@@ -25,8 +25,9 @@ import numpy as np
 import tyro
 
 import lddu
-from lddu import config, corruptions, metrics, plots, results
-from lddu.data import fit_normalizer, studyforrest, synthetic, take
+from lddu import config, metrics, plots
+from lddu.data import corruptions, fit_normalizer, studyforrest, synthetic, take
+from lddu.runs import results
 
 FUSIONS = ("precision", "equal", "concatenation", "gate")
 SEVERITIES = (1, 2, 3, 4, 5)

@@ -22,11 +22,12 @@ import numpy as np
 import tyro
 
 import lddu
-from lddu import baselines, config, metrics, results
+from lddu import config, metrics
 from lddu.calibration import thresholds
 from lddu.config import Config
 from lddu.data import studyforrest, take
 from lddu.data.studyforrest import TASK_LABELS, Fold, Windows
+from lddu.runs import baselines, results
 
 COLUMNS = ("nll", "brier", "ece", "auroc", "map", "micro_f1", "jaccard", "jaccard_empty_zero")
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import tyro
 
-from lddu import experiment
 from lddu.data import studyforrest
 from lddu.data.card import read_source
+from lddu.runs import experiment
 
 
 @dataclasses.dataclass(frozen=True)

@@ -19,8 +19,9 @@ import tyro
 from scipy.stats import spearmanr
 
 import lddu
-from lddu import config, metrics, plots, results, uncertainty
+from lddu import config, metrics, plots, uncertainty
 from lddu.data import synthetic
+from lddu.runs import results
 
 # As `demo.py`: the preset `small`, with what suits plenty of data.
 CHANGES = {

@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lddu.config import Config, LossConfig, ModalityConfig, ModelConfig
-from lddu.convert import to_official
+from lddu.official.weights import to_official
 
 # The loss (), its terms, detached, and the features (n, F) and classes (n,) that the bank takes.
 Result = tuple[Tensor, dict[str, Tensor], tuple[Tensor, Tensor]]

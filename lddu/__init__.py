@@ -9,14 +9,13 @@ Three levels, each usable without the ones below it in this list:
 
 from lddu import calibration, config, data, losses, metrics, uncertainty
 from lddu.config import Config
-from lddu.fitting import calibrate, fit
 from lddu.gaussian import Gaussian
 from lddu.model import LDDU
 from lddu.predictor import Predictor
-from lddu.report import write_report
+from lddu.predictor.fitting import calibrate, fit
+from lddu.runs.report import write_report
 from lddu.structs import Batch, Modality, Prediction
-
-__version__ = "0.1.0"
+from lddu.version import __version__
 
 __all__ = [
     "LDDU",
@@ -26,6 +25,7 @@ __all__ = [
     "Modality",
     "Prediction",
     "Predictor",
+    "__version__",
     "calibrate",
     "calibration",
     "config",

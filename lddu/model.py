@@ -16,7 +16,8 @@ from lddu.nn.fusion import FUSIONS
 from lddu.nn.label_attention import LabelAttention
 from lddu.nn.latent import LatentGaussian
 from lddu.nn.statistics import PooledStatistics
-from lddu.structs import Batch, Modality, Packing, Prediction
+from lddu.packing.structs import Packing
+from lddu.structs import Batch, Modality, Prediction
 
 
 class LDDU(nn.Module):
@@ -47,7 +48,7 @@ class LDDU(nn.Module):
           batch: A batch that fits the configuration (see `lddu.data.check_batch`).
           deterministic: Without dropout and with the closed-form expected probability.
           packing: name -> where the encoder puts the steps of that modality (see
-            `lddu.data.packing`), for sequences far shorter than their padding; the others stay
+            `lddu.packing.plan`), for sequences far shorter than their padding; the others stay
             padded. It changes the cost, not the result, and needs `config.mask_padding`.
 
         Returns:

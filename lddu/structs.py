@@ -61,20 +61,6 @@ class Batch:
 
 
 @struct.dataclass
-class Packing:
-    """Where the samples of a batch lie when several share a row, for one modality.
-
-    Attributes:
-      slots: (B,) int, the place of each sample's first step, counted through the rows of T steps; a
-        sample stays within a row. Samples without steps may have any.
-      rows: Number of rows R; part of the shape, so that another one is another compilation.
-    """
-
-    slots: Array
-    rows: int = struct.field(pytree_node=False)
-
-
-@struct.dataclass
 class Prediction:
     """What the model says of a batch: probabilities and the distributions behind them.
 

@@ -10,10 +10,11 @@ from scipy.special import expit
 from lddu import LDDU, gaussian
 from lddu.config import ModalityConfig, replace, tiny
 from lddu.data import take
-from lddu.data.packing import first_fit, lengths, widths
 from lddu.gaussian import Gaussian
 from lddu.nn.heads import GaussianLogit
-from lddu.structs import Batch, Modality, Packing
+from lddu.packing.plan import first_fit, lengths, widths
+from lddu.packing.structs import Packing
+from lddu.structs import Batch, Modality
 
 LENGTHS = (4, 2, 6)
 WIDTHS = (3, 5, 2)

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lddu import results
-from lddu.predictions import Predictions, Scored
+from lddu.runs import results
+from lddu.runs.predictions import Predictions, Scored
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

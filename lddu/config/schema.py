@@ -92,6 +92,11 @@ class EncoderConfig:
             value = getattr(self, rate)
             require(0 <= value < 1, f"encoder: {rate}={value} is not in [0, 1)")
 
+    @property
+    def flops_per_step(self) -> float:
+        """Approximate FLOPs of all layers for one step, without the products inside attention."""
+        return self.layers * self.hidden * (8.0 * self.hidden + 4.0 * self.feed_forward)
+
 
 @dataclasses.dataclass(frozen=True)
 class ModelConfig:
@@ -241,7 +246,7 @@ class TrainConfig:
         JAX's default backend is not "cpu", where it gains nothing. Both ways share initial weights
         and order of examples, and dropout, but draw other noise and samples.
       packing: Whether samples share rows in the encoder where most sequences are shorter than their
-        padding (see `lddu.data.packing`), on one device or per ensemble member. Changes the cost
+        padding (see `lddu.packing.plan`), on one device or per ensemble member. Changes the cost
         of a step and, with dropout, its draws.
       steps_per_dispatch: Steps per call of the compiled program; more pay for small models on an
         accelerator. Steps of one call are packed alike, so that with dropout its draws may differ.

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from lddu.nn.dropout import drop
-from lddu.nn.product import product
+from lddu.nn.matmul import product
 
 Form = Literal["auto", "full", "blocked", "cudnn"]
 

@@ -13,9 +13,9 @@ from jax import Array
 from lddu.config import EncoderConfig
 from lddu.nn.attention import attend
 from lddu.nn.dropout import Dropout
-from lddu.nn.layout import lay_out
-from lddu.nn.product import dense_product
-from lddu.structs import Packing
+from lddu.nn.matmul import dense_product
+from lddu.packing.layout import lay_out
+from lddu.packing.structs import Packing
 
 
 class TransformerLayer(nn.Module):

@@ -8,8 +8,8 @@ from jax import Array
 
 from lddu.nn.attention import masked_softmax
 from lddu.nn.dropout import Dropout
-from lddu.nn.layout import lay_out
-from lddu.structs import Packing
+from lddu.packing.layout import lay_out
+from lddu.packing.structs import Packing
 
 
 class LabelAttention(nn.Module):

@@ -11,9 +11,9 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from lddu.config import Config
-from lddu.memory import Trimmed
 from lddu.structs import Batch
 from lddu.training.checkpoint import RunFolder
+from lddu.training.memory import Trimmed
 from lddu.training.setup import (
     Record,
     Setup,

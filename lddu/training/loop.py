@@ -10,9 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from lddu.config import Config
-from lddu.memory import Trimmed
 from lddu.structs import Batch
 from lddu.training.checkpoint import RunFolder
+from lddu.training.memory import Trimmed
 from lddu.training.setup import (
     Setup,
     Trained,

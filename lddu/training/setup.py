@@ -12,9 +12,9 @@ from lddu.calibration.thresholds import fit_shared
 from lddu.config import Config
 from lddu.data.batching import order
 from lddu.data.normalize import fit_normalizer
-from lddu.data.packing import Packer
 from lddu.metrics.calibration import nll
 from lddu.metrics.multilabel import f1
+from lddu.packing.plan import Packer
 from lddu.structs import Batch
 from lddu.training.optimizer import build_optimizer
 from lddu.training.sharding import DATA, replicate, require_same

@@ -11,11 +11,12 @@ from jax.sharding import Mesh
 from lddu.config import Config
 from lddu.data.batching import batches, take
 from lddu.data.normalize import Normalizer, normalize
-from lddu.data.packing import Packer, Rows
 from lddu.losses.objective import objective
-from lddu.memory import Trimmed
 from lddu.model import LDDU
+from lddu.packing.plan import Packer
+from lddu.packing.structs import Rows
 from lddu.structs import Batch
+from lddu.training.memory import Trimmed
 from lddu.training.sharding import DATA, compile_for, split_probs, split_step
 from lddu.training.state import TrainState
 

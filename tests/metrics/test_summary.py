@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from lddu import metrics
-from lddu.results import lower_is_better
+from lddu.runs.results import lower_is_better
 
 
 def example():

@@ -6,8 +6,8 @@ import pytest
 from scipy.special import softmax
 
 from lddu.nn.label_attention import LabelAttention
-from lddu.nn.layout import lay_out
-from lddu.structs import Packing
+from lddu.packing.layout import lay_out
+from lddu.packing.structs import Packing
 
 STEPS = np.array([5, 2, 0])
 MASK = np.arange(5) < STEPS[:, None]

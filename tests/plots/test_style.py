@@ -33,7 +33,7 @@ def test_plots_leave_pyplot_alone_and_lddu_leaves_plots_alone():
 def test_without_matplotlib_the_error_says_what_to_install():
     script = (
         "import sys; sys.modules['matplotlib'] = None\n"
-        "import lddu.report\n"  # the report module itself needs no matplotlib
+        "import lddu.runs.report\n"  # the report module itself needs no matplotlib
         "try: import lddu.plots\n"
         "except ImportError as error: assert \"pip install 'lddu[viz]'\" in str(error)\n"
         "else: raise SystemExit(1)"

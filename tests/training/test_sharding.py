@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 
 from lddu import config
-from lddu.data.packing import Rows
 from lddu.data.synthetic import SyntheticConfig, generate
+from lddu.packing.structs import Rows
 from lddu.training.ensemble import EnsembleTrainer
 from lddu.training.loop import Trained, Trainer
 from lddu.training.members import in_parallel

@@ -7,10 +7,10 @@ import pytest
 
 from lddu import config
 from lddu.data.batching import take
-from lddu.data.packing import Rows, first_fit, lengths
 from lddu.data.synthetic import SyntheticConfig, generate
 from lddu.model import LDDU
-from lddu.structs import Packing
+from lddu.packing.plan import first_fit, lengths
+from lddu.packing.structs import Packing, Rows
 from lddu.training.optimizer import build_optimizer
 from lddu.training.state import create_state
 from lddu.training.step import augment, make_evaluate, make_step

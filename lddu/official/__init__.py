@@ -1,0 +1,1 @@
+"""What exists only to reproduce the published code of LDDU."""

@@ -1,0 +1,1 @@
+"""Samples that share rows, so that work follows true lengths instead of padding."""

@@ -1,0 +1,111 @@
+"""Where the steps of a batch lie while they are encoded: padded, or packed into fewer rows.
+
+Work on padded sequences grows with the longest, (B, T). Packed, several samples share a row of T
+steps, (R, T) with R < B: all that acts on single steps is unchanged, and attention keeps to the
+steps of its own sample. Both layouts have the same methods: modules need not know which it is.
+"""
+
+import functools
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from lddu.packing.structs import Packing
+
+
+class Padded(NamedTuple):
+    """One row per sample.
+
+    Attributes:
+      mask: (B, T) bool, True at real steps.
+    """
+
+    mask: Array
+
+    @property
+    def attention_mask(self) -> Array:
+        """(B, T) bool: the steps that any step of the same row may attend to."""
+        return self.mask
+
+    def pack(self, x: Array) -> Array:
+        """(B, T, ...) as it is."""
+        return x
+
+    def unpack(self, x: Array) -> Array:
+        """(B, T, ...) as it is."""
+        return x
+
+    def positions(self, table: Array) -> Array:
+        """(T, D): the rows of a position table for each step."""
+        return table[: self.mask.shape[1]]
+
+
+class Packed:
+    """Several samples per row, as a `lddu.packing.structs.Packing` says."""
+
+    def __init__(self, mask: Array, packing: Packing):
+        """Derives the indices of both directions.
+
+        Args:
+          mask: (B, T) bool, True at real steps.
+          packing: Of these samples; its places hold every sample up to its last real step.
+        """
+        self._shape = mask.shape
+        samples, steps = mask.shape
+        size = packing.rows * steps
+        # Up to the last real step, so that gaps inside a sequence stay where they are.
+        here = jnp.flip(jnp.cumsum(jnp.flip(mask, 1), 1), 1) > 0
+        target = packing.slots[:, None] + jnp.arange(steps)
+        target = jnp.where(here, target, size).ravel()
+        numbers = jnp.arange(samples * steps)
+        source = jnp.full(size, -1).at[target].set(numbers, mode="drop")
+        self._there = (jnp.maximum(source, 0), source >= 0)
+        self._back = (jnp.minimum(target, size - 1), here.ravel())
+        self._rows = (packing.rows, steps)
+        sample = jnp.where(source >= 0, source // steps, -1).reshape(self._rows)
+        real = self.pack(mask)
+        self.attention_mask = (sample[:, :, None] == sample[:, None, :]) & real[:, None, :]
+
+    def pack(self, x: Array) -> Array:
+        """(B, T, ...) -> (R, T, ...), zero where no sample lies."""
+        return self._move(x, self._there, self._back).reshape(*self._rows, *x.shape[2:])
+
+    def unpack(self, x: Array) -> Array:
+        """(R, T, ...) -> (B, T, ...), zero beyond a sample's last real step."""
+        return self._move(x, self._back, self._there).reshape(*self._shape, *x.shape[2:])
+
+    def positions(self, table: Array) -> Array:
+        """(R, T, D): the rows of a position table for each step."""
+        steps = self._shape[1]
+        return self.pack(jnp.broadcast_to(table[:steps], (*self._shape, *table.shape[1:])))
+
+    @staticmethod
+    def _move(x: Array, there: tuple[Array, Array], back: tuple[Array, Array]) -> Array:
+        return _gather(x.reshape(-1, *x.shape[2:]), there, back)
+
+
+def lay_out(mask: Array, packing: Packing | None) -> Padded | Packed:
+    """The layout of samples whose real steps are those of `mask` (B, T)."""
+    return Padded(mask) if packing is None else Packed(mask, packing)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=())
+def _gather(x: Array, there: tuple[Array, Array], back: tuple[Array, Array]) -> Array:
+    """Rows of `x` at the indices of `there`, zero where it says so; `back` is the way back."""
+    index, valid = there
+    return jnp.where(valid.reshape(-1, *[1] * (x.ndim - 1)), x[index], jnp.zeros((), x.dtype))
+
+
+def _gather_forward(x, there, back):
+    return _gather(x, there, back), (there, back)
+
+
+def _gather_backward(indices, cotangent):
+    # Each row goes to one place at most, so the adjoint is a gather too, where JAX would scatter.
+    there, back = indices
+    return _gather(cotangent, back, there), None, None
+
+
+_gather.defvjp(_gather_forward, _gather_backward)

@@ -1,0 +1,132 @@
+import dataclasses
+
+import numpy as np
+import pytest
+
+from lddu.runs import comparison
+from lddu import metrics
+from lddu.runs.predictions import Predictions, Scored
+
+RNG = np.random.default_rng(0)
+TRUTH = RNG.random((300, 3))
+LABELS = (RNG.random((300, 3)) < TRUTH).astype(np.int8)
+IDS = np.array([f"sample {i}" for i in range(300)])
+
+
+def scored(noise, seeds=2):
+    """Models that see the true probabilities through noise."""
+    rng = np.random.default_rng(int(10 * noise))
+    probs = np.clip(TRUTH + noise * rng.normal(size=(seeds, *TRUTH.shape)), 0.01, 0.99)
+    return Scored(probs.astype(np.float32).astype(float), np.full((seeds, 3), 0.5))
+
+
+def predictions(noise=0.0, **changes):
+    models = {"lddu_ensemble_calibrated": scored(noise, 1), "lddu": scored(noise)}
+    made = Predictions(IDS, LABELS, ("a", "b", "c"), "validation", models)
+    return dataclasses.replace(made, **changes)
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Writes predictions as the run of a name, and returns its folder as text."""
+
+    def write(name, made):
+        (tmp_path / name).mkdir()
+        made.save(tmp_path / name)
+        return str(tmp_path / name)
+
+    return write
+
+
+def test_predictions_come_back(run):
+    made = predictions(0.3)
+    found = Predictions.load(run("a", made))
+    assert (found.label_names, found.protocol) == (made.label_names, made.protocol)
+    np.testing.assert_array_equal(found.ids, made.ids)
+    np.testing.assert_array_equal(found.labels, made.labels)
+    assert list(found.models) == list(made.models)
+    for name, model in made.models.items():
+        np.testing.assert_allclose(found.models[name].probs, model.probs, atol=1e-7)
+        np.testing.assert_array_equal(found.models[name].thresholds, model.thresholds)
+
+
+def test_a_worse_model_is_called_worse_and_noise_is_called_noise(run):
+    runs = run("good", predictions(0.0)), run("bad", predictions(1.0))
+    good, bad = comparison.compare(runs, resamples=60, progress=False)
+    assert good.against_first == {}
+    assert set(bad.against_first) == set(comparison.COLUMNS)
+    nll = bad.against_first["nll"]
+    assert nll.low > 0
+    assert nll.estimate == pytest.approx(bad.scores["nll"] - good.scores["nll"])
+    text = comparison.format_comparison([good, bad])
+    line = next(line for line in text.splitlines() if line.startswith("nll "))
+    assert line.endswith("worse")
+    assert "WARNING" not in text
+
+
+def test_a_run_against_itself_differs_by_nothing(run):
+    folder = run("a", predictions(0.3))
+    first, second = comparison.compare([folder, folder], resamples=20, progress=False)
+    assert first.scores == second.scores
+    for difference in second.against_first.values():
+        assert (difference.estimate, difference.low, difference.high) == (0, 0, 0)
+    assert "inside chance" in comparison.format_comparison([first, second])
+
+
+def test_a_model_of_several_seeds_scores_their_mean(run):
+    folder = run("a", predictions(0.5))
+    model = predictions(0.5).models["lddu"]
+    want = np.mean([metrics.summarise(p, LABELS)["nll"] for p in model.probs])
+    found = comparison.compare([f"{folder}:lddu", folder], resamples=2, progress=False)
+    assert found[0].scores["nll"] == pytest.approx(want, rel=1e-6)
+    assert found[0].name == f"{folder}:lddu"
+
+
+def test_samples_are_matched_by_id(run):
+    order = np.random.default_rng(1).permutation(len(IDS))
+    made = predictions(0.3)
+    shuffled = predictions(
+        0.3,
+        ids=IDS[order],
+        labels=LABELS[order],
+        models={n: Scored(m.probs[:, order], m.thresholds) for n, m in made.models.items()},
+    )
+    runs = run("a", made), run("b", shuffled)
+    _, second = comparison.compare(runs, resamples=20, progress=False)
+    assert second.against_first["nll"].estimate == pytest.approx(0, abs=1e-12)
+
+
+def test_test_selected_runs_are_named(run):
+    runs = run("a", predictions()), run("b", predictions(protocol="official"))
+    text = comparison.format_comparison(comparison.compare(runs, 5, progress=False))
+    assert f"WARNING: {runs[1]}:lddu_ensemble_calibrated was SELECTED ON TEST" in text
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"label_names": ("a", "c", "b")}, "has labels"),
+        ({"ids": np.char.add(IDS, "x")}, "not tested on the same samples: 300 and 300"),
+        ({"labels": 1 - LABELS}, "disagree on the labels"),
+    ],
+)
+def test_runs_that_do_not_belong_together_are_refused(run, changes, message):
+    runs = run("a", predictions()), run("b", predictions(**changes))
+    with pytest.raises(ValueError, match=message):
+        comparison.compare(runs, 5, progress=False)
+
+
+def test_other_mistakes_say_what_to_do(run, tmp_path):
+    folder = run("a", predictions())
+    with pytest.raises(ValueError, match="at least two"):
+        comparison.compare([folder], progress=False)
+    with pytest.raises(ValueError, match=r"no model 'forest'; it has \['lddu_ensemble_cal"):
+        comparison.compare([folder, f"{folder}:forest"], progress=False)
+    with pytest.raises(FileNotFoundError, match="is this the folder of a finished run"):
+        comparison.compare([folder, str(tmp_path)], progress=False)
+    path = tmp_path / "a" / "predictions.npz"
+    content = path.read_bytes()
+    for damaged in (content[: len(content) // 2], b"", b"PK\x03\x04"):
+        path.write_bytes(damaged)
+        with pytest.raises(ValueError, match="damaged"):
+            Predictions.load(folder)
