@@ -6,9 +6,9 @@
 Every fusion is trained with the same settings, on clean data, with the same modality dropout. The
 test inputs are then damaged, one modality at a time (`lddu.data.corruptions`, severities 1 to 5),
 and reduced to each of the 2^M - 1 subsets of modalities, and to none. Thresholds and temperature
-are those of clean validation data. Each figure is a mean over the damaged modality; its spread is over
-seeds. For synthetic data "bayes" is the exact posterior of the damaged inputs, where their law is
-known: what it loses is lost information, and no fusion can keep it.
+are those of clean validation data. Each figure is a mean over the damaged modality; its spread is
+over seeds. For synthetic data "bayes" is the exact posterior of the damaged inputs, where their law
+is known: what it loses is lost information, and no fusion can keep it.
 """
 
 import dataclasses
