@@ -10,11 +10,12 @@ from lddu.data.card import Findings, make_card, read_source
 from lddu.data.cleaning import clean
 from lddu.data.dataset import SPLITS, Allocate, Dataset, Split, cached, identity
 from lddu.data.formats import load_torch
-from lddu.data.m3ed import annotations, carat, pickles, splits
-from lddu.data.m3ed.emotions import LABELS, multi_hot
-from lddu.data.m3ed.files import NEEDED, Files, find_files
-from lddu.data.m3ed.matching import Matched, match, soft_labels, utterance_labels
-from lddu.data.m3ed.widths import MODALITIES
+from lddu.data.m3ed import splits
+from lddu.data.m3ed.joining import Matched, match, soft_labels, utterance_labels
+from lddu.data.m3ed.labels import LABELS, multi_hot
+from lddu.data.m3ed.locating import NEEDED, Files, locate
+from lddu.data.m3ed.readers import annotations, carat, pickles
+from lddu.data.m3ed.readers.widths import MODALITIES
 from lddu.structs import Batch
 
 Task = Literal["dialogue", "utterance"]
@@ -85,7 +86,7 @@ def load(
     """
     if task not in _TASKS:
         raise ValueError(f"task={task!r}, expected 'dialogue' or 'utterance'")
-    files = find_files(path, task)
+    files = locate(path, task)
     key = {
         "data": "m3ed",
         "version": _VERSION,

@@ -10,7 +10,8 @@ References:
   Dynamic Fusion Graph", ACL 2018.
 """
 
-from lddu.data.mosei.constants import CHECKSUMS, LABELS, PUBLISHED
+from lddu.data.mosei.labels import LABELS
 from lddu.data.mosei.loading import load
+from lddu.data.mosei.published import CHECKSUMS, PUBLISHED
 
 __all__ = ["CHECKSUMS", "LABELS", "PUBLISHED", "load"]

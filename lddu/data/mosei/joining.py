@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from lddu.data.card import Findings
-from lddu.data.mosei.csd import read_labels
-from lddu.data.mosei.emotions import intensities
-from lddu.data.mosei.rows import Rows
+from lddu.data.mosei.labels import intensities
+from lddu.data.mosei.readers.csd import read_labels
+from lddu.data.mosei.readers.rows import Rows
 
 _SENTIMENT = 1e-3
 _SECONDS = 0.01

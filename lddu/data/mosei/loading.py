@@ -10,11 +10,14 @@ import numpy as np
 from lddu.data.card import Findings, make_card, read_source
 from lddu.data.dataset import SPLITS, Allocate, Dataset, cached, identity
 from lddu.data.formats import UnsafePickleError
-from lddu.data.mosei import prepare, sdk
-from lddu.data.mosei.constants import CHECKSUMS, LABELS, MODALITIES, PUBLISHED
-from lddu.data.mosei.files import Content, Files, locate, read
-from lddu.data.mosei.labelling import from_csds, joined
-from lddu.data.mosei.rows import Rows
+from lddu.data.mosei import prepare
+from lddu.data.mosei.label_sources import from_csds, joined
+from lddu.data.mosei.labels import LABELS
+from lddu.data.mosei.locating import Files, locate
+from lddu.data.mosei.published import CHECKSUMS, MODALITIES, PUBLISHED
+from lddu.data.mosei.readers import sdk
+from lddu.data.mosei.readers.layouts import Content, read
+from lddu.data.mosei.readers.rows import Rows
 
 _VERSION = 1  # of what is made of the files
 

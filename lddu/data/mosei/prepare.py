@@ -8,9 +8,9 @@ import numpy as np
 from lddu.data.card import Findings
 from lddu.data.cleaning import clean
 from lddu.data.dataset import Allocate, Split
-from lddu.data.mosei.constants import MODALITIES, WIDTHS
-from lddu.data.mosei.emotions import hard, soft
-from lddu.data.mosei.rows import Rows, Values
+from lddu.data.mosei.labels import hard, soft
+from lddu.data.mosei.published import MODALITIES, WIDTHS
+from lddu.data.mosei.readers.rows import Rows, Values
 from lddu.structs import Batch
 
 _CHUNK = 1024

@@ -5,8 +5,9 @@ import pytest
 
 from lddu.data import mosei
 from lddu.data.card import Findings
-from lddu.data.mosei import ids, joining
-from lddu.data.mosei.rows import Rows
+from lddu.data.mosei import joining
+from lddu.data.mosei.readers import ids
+from lddu.data.mosei.readers.rows import Rows
 
 
 def rows(names, sentiment, where="file train", kind_rows=None):
