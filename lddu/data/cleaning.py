@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from lddu.data.cache import Allocate, in_memory
 from lddu.data.card import Findings
-from lddu.data.dataset import Allocate, in_memory
 from lddu.structs import Modality
 
 _CHUNK = 256  # rows held in memory at once

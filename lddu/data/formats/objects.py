@@ -63,3 +63,26 @@ DAMAGE = (
     *(ArithmeticError, AttributeError, BufferError, EOFError, LookupError, MemoryError),
     *(RecursionError, TypeError, ValueError, struct.error),
 )
+
+
+def raw_bytes(data: Any) -> bytes:
+    """Bytes, also where Python 2 wrote them as a string."""
+    if type(data) is str:
+        return data.encode("latin-1")
+    if type(data) is Mapped:
+        raise MustRead
+    if type(data) is not bytes:
+        raise ValueError(f"bytes expected, found a {type(data).__name__}")
+    return data
+
+
+def whole(values: Any) -> tuple[int, ...]:
+    """A tuple or list of whole numbers >= 0, such as a shape.
+
+    Raises:
+      ValueError: If it is anything else.
+    """
+    ok = type(values) in (tuple, list) and all(type(n) is int and n >= 0 for n in values)
+    if not ok:
+        raise ValueError(f"whole numbers >= 0 expected, found {values!r:.80}")
+    return tuple(values)

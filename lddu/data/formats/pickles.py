@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from lddu.data.formats.calls import PLAIN_CALLS
-from lddu.data.formats.machine import Machine
 from lddu.data.formats.objects import DAMAGE, MustRead, UnsafePickleError
+from lddu.data.formats.opcodes import unpickle
 
 
 def load_pickle(path: str | Path) -> Any:
@@ -33,10 +33,10 @@ def load_pickle(path: str | Path) -> Any:
     with naming(path), path.open("rb", buffering=1 << 20) as file:
         size = path.stat().st_size
         try:
-            return Machine(file, size, PLAIN_CALLS, mapped=map_file(path)).load()
+            return unpickle(file, size, PLAIN_CALLS, mapped=map_file(path))
         except MustRead:
             file.seek(0)
-            return Machine(file, size, PLAIN_CALLS).load()
+            return unpickle(file, size, PLAIN_CALLS)
 
 
 def map_file(path: Path) -> np.ndarray:

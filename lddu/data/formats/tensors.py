@@ -6,8 +6,8 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-from lddu.data.formats.calls import ML_DTYPES, whole
-from lddu.data.formats.objects import Name, UnsafePickleError
+from lddu.data.formats.arrays import ML_DTYPES
+from lddu.data.formats.objects import Name, UnsafePickleError, whole
 
 _STORAGES = {
     "FloatStorage": np.float32,

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from lddu.data.formats.calls import PLAIN_CALLS
-from lddu.data.formats.machine import Machine
+from lddu.data.formats.opcodes import unpickle
 from lddu.data.formats.pickles import map_file, naming
 from lddu.data.formats.tensors import tensor_calls
 from lddu.data.formats.torch_legacy import is_legacy, load_legacy
@@ -52,7 +52,7 @@ def load_torch(path: str | Path) -> Any:
             return load_legacy(file, map_file(path))
         calls = {"torch.storage._load_from_bytes": _load_from_bytes}
         size = path.stat().st_size
-        return Machine(file, size, PLAIN_CALLS | tensor_calls() | calls).load()
+        return unpickle(file, size, PLAIN_CALLS | tensor_calls() | calls)
 
 
 def _load_from_bytes(data: Any) -> Any:

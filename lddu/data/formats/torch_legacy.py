@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from lddu.data.formats.calls import PLAIN_CALLS
-from lddu.data.formats.machine import Machine
+from lddu.data.formats.opcodes import unpickle
 from lddu.data.formats.tensors import Storages, tensor_calls
 
 _MAGIC = 0x1950A86A20F9469CFC6C
@@ -31,12 +31,12 @@ def load_legacy(file: BinaryIO, content: np.ndarray) -> Any:
       content: (bytes,) uint8, the same file; storages are views of it.
 
     Raises:
-      Exception: One of `machine.DAMAGE`, if it is damaged.
+      Exception: One of `objects.DAMAGE`, if it is damaged.
     """
     size = content.size
 
     def plain() -> Any:
-        return Machine(file, size, PLAIN_CALLS).load()
+        return unpickle(file, size, PLAIN_CALLS)
 
     magic, protocol, _ = plain(), plain(), plain()
     if (magic, protocol) != (_MAGIC, _PROTOCOL):
@@ -57,7 +57,7 @@ def load_legacy(file: BinaryIO, content: np.ndarray) -> Any:
         claims[key] = dtype, count
         return np.empty(count * dtype.itemsize, np.uint8)
 
-    Machine(file, size, calls, Storages(claim)).load()
+    unpickle(file, size, calls, Storages(claim))
     found = dict(_storages(file, content, plain(), claims))
 
     def find(key: str, dtype: np.dtype, count: int) -> np.ndarray:
@@ -66,7 +66,7 @@ def load_legacy(file: BinaryIO, content: np.ndarray) -> Any:
         return found[key]
 
     file.seek(at)
-    return Machine(file, size, calls, Storages(find, _SWAP)).load()
+    return unpickle(file, size, calls, Storages(find, _SWAP))
 
 
 def _storages(file: BinaryIO, content: np.ndarray, keys: Any, claims: dict):

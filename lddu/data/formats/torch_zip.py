@@ -9,7 +9,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from lddu.data.formats.calls import PLAIN_CALLS
-from lddu.data.formats.machine import Machine
+from lddu.data.formats.opcodes import unpickle
 from lddu.data.formats.tensors import Storages, tensor_calls
 
 _MAIN = "data.pkl"
@@ -25,7 +25,7 @@ def load_zip(file: BinaryIO, content: np.ndarray) -> Any:
       content: (bytes,) uint8, the same file; storages are views of it.
 
     Raises:
-      Exception: One of `machine.DAMAGE` or of those of `zipfile`, if it is damaged.
+      Exception: One of `objects.DAMAGE` or of those of `zipfile`, if it is damaged.
     """
     with zipfile.ZipFile(file) as archive:
         entries = _entries(archive)
@@ -45,7 +45,7 @@ def load_zip(file: BinaryIO, content: np.ndarray) -> Any:
         main = entries[root + _MAIN]
         with io.BufferedReader(archive.open(main), 1 << 20) as stream:
             calls = PLAIN_CALLS | tensor_calls(swap)
-            return Machine(stream, _limit(main, content), calls, Storages(find, swap)).load()
+            return unpickle(stream, _limit(main, content), calls, Storages(find, swap))
 
 
 def _entries(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:

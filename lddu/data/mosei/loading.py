@@ -7,8 +7,9 @@ from typing import Literal
 
 import numpy as np
 
+from lddu.data.cache import Allocate, cached, identity
 from lddu.data.card import Findings, make_card, read_source
-from lddu.data.dataset import SPLITS, Allocate, Dataset, cached, identity
+from lddu.data.dataset import SPLITS, Dataset
 from lddu.data.formats import UnsafePickleError
 from lddu.data.mosei import prepare
 from lddu.data.mosei.label_sources import from_csds, joined
@@ -45,7 +46,7 @@ def load(
         TAILOR's `train_valid_test.pt` for MulT's file. None looks in the folder.
       folds: The official split by video, for `.csd` files: the SDK's `cmu_mosei_std_folds.py` or
         JSON {"train": [videos], "valid": [...], "test": [...]}. None looks in the folder.
-      cache: Where the prepared arrays are kept; True takes `lddu.data.dataset.cache_folder()`,
+      cache: Where the prepared arrays are kept; True takes `lddu.data.cache.cache_folder()`,
         False or None keeps nothing and holds all in memory.
       progress: Whether to show progress bars.
 

@@ -5,9 +5,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from lddu.data.cache import Allocate
 from lddu.data.card import Findings
 from lddu.data.cleaning import clean
-from lddu.data.dataset import Allocate, Split
+from lddu.data.dataset import Split
 from lddu.data.mosei.labels import hard, soft
 from lddu.data.mosei.published import MODALITIES, WIDTHS
 from lddu.data.mosei.readers.rows import Rows, Values
