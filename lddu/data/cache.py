@@ -1,4 +1,4 @@
-"""Prepared data sets on disk: built once, mapped from then on."""
+"""Prepared data sets on disk: built once, mapped into memory from then on."""
 
 import hashlib
 import json
@@ -15,15 +15,16 @@ from lddu.data.card import Card
 from lddu.data.dataset import SPLITS, Dataset, Split
 from lddu.structs import Batch, Modality
 
-_FORMAT = 2
-# What a damaged cache raises.
+_FORMAT = 2  # of the files; part of the key
+# What reading a damaged cache raises.
 _UNREADABLE = (OSError, EOFError, ValueError, LookupError, TypeError, AttributeError)
 
 Allocate = Callable[[str, Sequence[int]], np.ndarray]
+"""From a name and a shape to an empty float32 array, in memory or in a file of that name."""
 
 
 def in_memory(name: str, shape: Sequence[int]) -> np.ndarray:
-    """An `Allocate` for float32 arrays in memory; `name` serves those that lie in files."""
+    """Returns an empty float32 array in memory: the `Allocate` that needs no name."""
     del name
     return np.empty(tuple(shape), np.float32)
 
@@ -33,14 +34,22 @@ def cached(
     build: Callable[[Allocate], Dataset],
     cache: str | os.PathLike | bool | None = True,
 ) -> Dataset:
-    """Builds a data set once; from then on it is mapped from disk, which takes no time or memory.
+    """Returns a data set from the cache, which it is built into if it is not there.
+
+    Features are mapped from disk, so that they are read when they are used.
 
     Args:
-      key: What the data set depends on, as JSON values; another key is another data set.
-      build: Builds it, with large arrays made by the `Allocate` it is given, so that they are
-        written to disk as they are filled and never held in memory as a whole.
-      cache: Its folder; True takes `cache_folder()`, False or None builds in memory and keeps
-        nothing.
+      key: Everything that the data set depends on, as JSON values; another key is another data set.
+      build: Builds the data set. Large arrays come from the `Allocate` it is given, so that they
+        are written to disk as they are filled and never held in memory as a whole.
+      cache: Folder of the cache. True takes `cache_folder()`; False or None builds in memory and
+        keeps nothing.
+
+    Returns:
+      The data set. A damaged copy is removed and built anew.
+
+    Raises:
+      Exception: Whatever `build` raises; the cache then stays as it was.
     """
     if cache is False or cache is None:
         return build(in_memory)
@@ -51,7 +60,7 @@ def cached(
         try:
             return _load(path)
         except _UNREADABLE:
-            shutil.rmtree(path)  # cut short or from elsewhere: it is only a copy, made anew
+            shutil.rmtree(path)  # only a copy, which is made again below
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".preparing-") as temporary:
         partial = Path(temporary) / "dataset"
@@ -65,13 +74,14 @@ def cached(
         try:
             partial.rename(path)
         except OSError:
-            if not (path / "dataset.json").is_file():  # else another process was faster
+            # If it is there, another process was faster, and its copy serves as well.
+            if not (path / "dataset.json").is_file():
                 raise
     return _load(path)
 
 
 def cache_folder() -> Path:
-    """Where prepared data sets are kept: `LDDU_CACHE`, or `lddu` in the user's cache."""
+    """Returns where prepared data sets are kept: `LDDU_CACHE`, or `lddu` in the user's cache."""
     if folder := os.environ.get("LDDU_CACHE"):
         return Path(folder).expanduser()
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
@@ -79,7 +89,7 @@ def cache_folder() -> Path:
 
 
 def identity(path: Path) -> list[Any]:
-    """Name, size and time of a file: what tells, without reading it, that it is still the same."""
+    """Returns path, size and time of a file, which tell without reading it whether it changed."""
     stat = path.stat()
     return [str(path.resolve()), stat.st_size, stat.st_mtime_ns]
 
@@ -89,9 +99,9 @@ def _save(folder: Path, dataset: Dataset, key: str) -> None:
         for modality, m in split.batch.modalities.items():
             file = folder / f"{name}.{modality}.values.npy"
             if _is_in(m.values, file):
-                m.values.flush()  # `build` put it there itself
+                m.values.flush()  # `build` filled it in place
             else:
-                # A copy first: it may be a part of the map of this very file.
+                # A map is copied first, since it may be a part of this very file.
                 mapped = isinstance(m.values, np.memmap)
                 values = np.array(m.values) if mapped else m.values
                 np.save(file, values, allow_pickle=False)
@@ -111,7 +121,7 @@ def _save(folder: Path, dataset: Dataset, key: str) -> None:
 
 
 def _is_in(values: np.ndarray, file: Path) -> bool:
-    """Whether an array is the map of all of a file, as `allocate` gave it."""
+    """Tells whether an array is the map of a whole file, as `allocate` returned it."""
     if not isinstance(values, np.memmap) or values.filename is None or not file.is_file():
         return False
     there = np.load(file, mmap_mode="r", allow_pickle=False)

@@ -15,9 +15,10 @@ class Split:
     """The samples of one split.
 
     Attributes:
-      batch: NumPy arrays, with hard labels.
-      ids: (N,) text, unique; what to align predictions by.
-      soft: (N, C) soft labels in [0, 1], where annotators or intensities give them; else None.
+      batch: N samples as NumPy arrays, with hard labels.
+      ids: (N,) unique texts that name the samples, so that predictions can be aligned.
+      soft: (N, C) soft labels in [0, 1] from several annotators or from intensities; None where
+        the files have neither.
     """
 
     batch: Batch
@@ -25,7 +26,7 @@ class Split:
     soft: np.ndarray | None = None
 
     def soft_batch(self) -> Batch:
-        """The batch with soft labels where there are any, for training."""
+        """Returns the batch for training: with soft labels where they are known, else hard ones."""
         return self.batch if self.soft is None else self.batch.replace(labels=self.soft)
 
 
@@ -34,11 +35,11 @@ class Dataset:
     """Three splits of one data set.
 
     Attributes:
-      train: What to fit.
-      valid: What chooses the epoch, the calibration and the thresholds.
-      test: What is scored, once.
-      labels: C names.
-      card: What was read and what was mended.
+      train: Samples to fit the model on.
+      valid: Samples that choose the epoch, the calibration and the thresholds.
+      test: Samples that are scored once.
+      labels: Names of the C labels.
+      card: What was read, and what was repaired.
     """
 
     train: Split
@@ -48,11 +49,25 @@ class Dataset:
     card: Card
 
     def splits(self) -> dict[str, Split]:
-        """Name -> split, in the order train, valid, test."""
+        """Returns name -> split, in the order train, valid, test."""
         return {name: getattr(self, name) for name in SPLITS}
 
     def shapes(self) -> dict[str, tuple[int, int]]:
-        """Modality -> (features, steps), as the presets of `lddu.config` take them."""
+        """Returns modality -> (features, steps), as the presets of `lddu.config` take them.
+
+        Steps are those of the split that is padded to most.
+
+        Example:
+          >>> import numpy as np
+          >>> from lddu.data import from_sequences
+          >>> from lddu.data.card import Card
+          >>> def split(steps):
+          ...     batch = from_sequences({"audio": [np.ones((steps, 3))]}, np.array([[1]]))
+          ...     return Split(batch, np.array(["a"]))
+          >>> card = Card("toy", "drawn", "none", (), {}, {}, ())
+          >>> Dataset(split(2), split(4), split(5), labels=("joy",), card=card).shapes()
+          {'audio': (3, 5)}
+        """
         return {
             name: (
                 m.values.shape[-1],

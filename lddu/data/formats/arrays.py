@@ -15,9 +15,9 @@ import numpy as np
 
 from lddu.data.formats.objects import Mapped, Name, Pending, UnsafePickleError, raw_bytes, whole
 
-# A pointer's width is part of NumPy's code for objects.
+# NumPy's code for objects ends in the width of a pointer.
 _SPEC = re.compile(r"[biufcSUVMm]\d*|O8?")
-# The numbers that NumPy itself lacks.
+# The number types that NumPy itself lacks.
 ML_DTYPES = {
     name: np.dtype(getattr(ml_dtypes, name))
     for name in (
@@ -29,7 +29,7 @@ _ML_NAMES = {f"ml_dtypes.{name}": dtype for name, dtype in ML_DTYPES.items()}
 
 
 def _dtype(spec: str, *_: Any) -> Pending:
-    """`numpy.dtype(spec, align, copy)`."""
+    """Stands for `numpy.dtype(spec, align, copy)`."""
     if type(spec) is Name and spec in _ML_NAMES:
         return Pending(lambda state: _ML_NAMES[spec])
     if type(spec) is not str or not _SPEC.fullmatch(spec):
@@ -38,7 +38,7 @@ def _dtype(spec: str, *_: Any) -> Pending:
 
 
 def _dtype_with(dtype: np.dtype, state: Any) -> np.dtype:
-    """The dtype with a byte order, fields or a unit of time, through public constructors only."""
+    """Adds byte order, fields or a unit of time to a dtype, through public constructors only."""
     version, order, base, names, fields, *rest = state
     if version not in (3, 4) or order not in ("<", ">", "|", "="):
         raise ValueError(f"unknown state of a dtype: {state!r:.80}")
@@ -67,14 +67,14 @@ def _dtype_with(dtype: np.dtype, state: Any) -> np.dtype:
 
 
 def _plain(dtype: Any) -> np.dtype:
-    # Objects inside of records would have to be set one by one; nothing here needs them.
+    # Objects inside records would have to be set one by one, and no feature file has them.
     if not isinstance(dtype, np.dtype) or dtype.hasobject:
-        raise ValueError(f"a dtype without objects expected, found {dtype!r:.80}")
+        raise ValueError(f"expected a dtype without objects, got {dtype!r:.80}")
     return dtype
 
 
 def _reconstruct(kind: Any, *_: Any) -> Pending:
-    """`numpy.core.multiarray._reconstruct(numpy.ndarray, (0,), b"b")`."""
+    """Stands for `numpy.core.multiarray._reconstruct(numpy.ndarray, (0,), b"b")`."""
     if type(kind) is not Name or kind != "numpy.ndarray":
         raise UnsafePickleError(f"asks for numpy.core.multiarray._reconstruct of {kind!r:.80}")
     return Pending(_array)
@@ -87,14 +87,14 @@ def _array(state: Any) -> np.ndarray:
     shape = whole(shape)
     if isinstance(dtype, np.dtype) and dtype.kind == "O":
         if type(data) is not list or len(data) != math.prod(shape):
-            raise ValueError(f"an object array {shape} has other content than its shape asks for")
+            raise ValueError(f"an object array {shape} has a content of another size")
     else:
         if type(data) is Mapped:
             return _frombuffer(data, dtype, shape, "F" if fortran else "C")
         data = raw_bytes(data)
         _check_data(data, dtype, shape)
     array = np.ndarray((0,), dtype)
-    # NumPy's own, safe now that the size fits: it uses the bytes in place and keeps them writable.
+    # NumPy's own, safe once the size fits: it uses the bytes in place and keeps them writable.
     array.__setstate__((1, shape, dtype, bool(fortran), data))
     return array
 
@@ -102,7 +102,7 @@ def _array(state: Any) -> np.ndarray:
 def _frombuffer(
     data: Any, dtype: Any, shape: Any, order: str, axes: tuple[int, ...] | None = None
 ) -> np.ndarray:
-    """`numpy.core.numeric._frombuffer`, arrays in protocol 5."""
+    """Stands for `numpy.core.numeric._frombuffer`: arrays in protocol 5."""
     shape = whole(shape)
     if type(data) is Mapped:
         data = data.take()
@@ -117,7 +117,7 @@ def _frombuffer(
 
 
 def _scalar(dtype: Any, data: Any) -> Any:
-    """`numpy.core.multiarray.scalar`."""
+    """Stands for `numpy.core.multiarray.scalar`."""
     data = raw_bytes(data)
     if isinstance(dtype, np.dtype) and dtype.kind in "SU" and not data:
         return dtype.type()
@@ -126,7 +126,7 @@ def _scalar(dtype: Any, data: Any) -> Any:
 
 
 def _check_data(data: bytes | bytearray, dtype: Any, shape: tuple[int, ...]) -> None:
-    """Requires as many bytes as the array takes, and valid text where it holds text."""
+    """Raises ValueError unless the bytes fill the array and its text is valid."""
     _plain(dtype)
     count = math.prod(shape)
     # Elements of no bytes would let a small file claim endless arrays.
@@ -142,7 +142,7 @@ def _check_text(values: np.ndarray) -> None:
         order = values.dtype.byteorder
         codes = np.ascontiguousarray(values).view(np.dtype("u4").newbyteorder(order))
         if codes.max() > 0x10FFFF:
-            raise ValueError("an array of text holds what is no character")
+            raise ValueError("an array of text has a code beyond the last character, U+10FFFF")
 
 
 def _numpy_calls() -> dict[str, Callable | None]:
@@ -156,5 +156,5 @@ def _numpy_calls() -> dict[str, Callable | None]:
     return calls | dict.fromkeys(_ML_NAMES)
 
 
-# "module.name" -> what is called in its place; None: it serves as an argument only.
+# "module.name" -> the function called in its place, or None for a name that is only an argument.
 NUMPY_CALLS = _numpy_calls()

@@ -18,7 +18,10 @@ _FACTORIES = {
 
 
 def _sequence(kind: Callable) -> Callable:
-    """`kind` of nothing, or of a list or tuple: `set(range(10**12))` would fill the memory."""
+    """Returns a constructor of `kind` that takes nothing, a list or a tuple.
+
+    Anything else could fill the memory, such as `set(range(10**12))`.
+    """
 
     def build(items: list | tuple = ()) -> Any:
         if type(items) not in (list, tuple):
@@ -29,7 +32,7 @@ def _sequence(kind: Callable) -> Callable:
 
 
 def _encode(text: str, encoding: str = "latin1") -> bytes:
-    """`codecs.encode` as protocols 0 to 2 use it for bytes."""
+    """Stands for `codecs.encode`, which protocols 0 to 2 use for bytes."""
     if encoding not in ("latin1", "latin-1"):
         raise ValueError(f"bytes encoded as {encoding!r}, expected latin1")
     return raw_bytes(text)
@@ -53,7 +56,7 @@ def _defaultdict(factory: Name | None = None) -> defaultdict:
 
 
 def _namespace() -> Pending:
-    """`argparse.Namespace`, the options that scripts store beside their data: a plain dict."""
+    """Stands for `argparse.Namespace`, in which scripts store their options; gives a plain dict."""
     return Pending(_options)
 
 
@@ -85,7 +88,7 @@ def _builtin_calls() -> dict[str, Callable | None]:
     }
 
 
-# "module.name" -> what is called in its place; None: it serves as an argument only.
+# "module.name" -> the function called in its place, or None for a name that is only an argument.
 PLAIN_CALLS: dict[str, Callable | None] = (
     _builtin_calls()
     | NUMPY_CALLS

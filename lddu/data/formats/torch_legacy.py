@@ -19,12 +19,12 @@ _SWAP = sys.byteorder == "big"
 
 
 def is_legacy(start: bytes) -> bool:
-    """Whether a file that starts so is in this format."""
+    """Tells whether a file that starts with these bytes is in this format."""
     return _MAGIC.to_bytes(10, "little") in start or b"%d" % _MAGIC in start
 
 
 def load_legacy(file: BinaryIO, content: np.ndarray) -> Any:
-    """Reads the object.
+    """Reads the object of a file.
 
     Args:
       file: The file, at its start.
@@ -44,8 +44,8 @@ def load_legacy(file: BinaryIO, content: np.ndarray) -> Any:
     at = file.tell()
     calls = PLAIN_CALLS | tensor_calls(_SWAP)
 
-    # The storages come last and are measured in elements, so the object is read twice: first for
-    # what each storage holds, over memory that is claimed and never touched.
+    # The storages come last and are measured in elements, so the object is read twice: first to
+    # learn the type and size of each storage, over memory that is claimed and never touched.
     claims: dict[str, tuple[np.dtype, int]] = {}
     free = size
 

@@ -1,9 +1,9 @@
 """CMU-MOSEI: six emotions in 23,000 utterances of online monologues, from the user's own files.
 
-data = mosei.load("folder")              # aligned; labels and layout are found by content
+data = mosei.load("folder")              # aligned; layout and labels are detected by content
 print(data.card.to_text())
 
-No licence grants their redistribution, so nothing of the data is in this package.
+No licence grants redistribution, so that nothing of the data is in this package.
 
 References:
   Zadeh et al., "Multimodal Language Analysis in the Wild: CMU-MOSEI Dataset and Interpretable

@@ -1,4 +1,4 @@
-"""Emotion labels as the files code them: lists of codes, or mean intensities of three raters."""
+"""The six emotions, and their labels: lists of codes, or mean intensities of three raters."""
 
 from collections.abc import Callable
 from typing import Any
@@ -11,22 +11,22 @@ LABELS = ("happy", "sad", "anger", "surprise", "disgust", "fear")
 _BEGIN, _END, _FIRST = 2, 3, 4
 _PADDING = 0
 _TOP = 3.0  # the raters' highest level
-_ROUNDING = 0.01
+_ROUNDING = 0.01  # above it
 
 
 def from_codes(targets: Any, where: str, findings: Findings) -> np.ndarray:
-    """Labels of lists [2, codes..., 3], where code 4 + k names label k.
+    """Reads labels from lists [2, codes..., 3], in which code 4 + k names label k.
 
     Args:
       targets: N such lists or rows of numbers; zeros behind the 3 are padding.
-      where: File, split and key.
-      findings: Takes the number of labels that are named twice.
+      where: File, split and key, which errors and findings name.
+      findings: Collects the number of labels that are named twice.
 
     Returns:
       (N, 6) zeros and ones.
 
     Raises:
-      ValueError: If a row is something else, naming it.
+      ValueError: If a row is not such a list, naming it.
     """
     if not isinstance(targets, (list, tuple)) and np.ndim(targets) not in (1, 2):
         raise ValueError(f"{where}: a {type(targets).__name__}, expected one list of codes a row")
@@ -65,10 +65,10 @@ def intensities(
     """Checks mean intensities of three raters and clamps them to 3.
 
     Args:
-      values: (N, 6) numbers.
-      name: Row number -> what to call it.
-      where: File and split.
-      findings: Takes how many were clamped.
+      values: (N, 6) mean intensities.
+      name: From a row number to the name of that row in errors.
+      where: File and split, which errors and findings name.
+      findings: Collects how many were clamped.
 
     Returns:
       (N, 6) float64 in [0, 3].
@@ -94,10 +94,10 @@ def intensities(
 
 
 def soft(values: np.ndarray) -> np.ndarray:
-    """(N, 6) float32 in [0, 1]: intensities as shares of the raters' highest level."""
+    """Returns (N, 6) intensities as float32 shares of the raters' highest level, in [0, 1]."""
     return (values / _TOP).astype(np.float32)
 
 
 def hard(values: np.ndarray) -> np.ndarray:
-    """(N, 6) float32 of zeros and ones: present means an intensity above 0."""
+    """Returns (N, 6) float32 zeros and ones: an emotion is present if its intensity is above 0."""
     return (values > 0).astype(np.float32)

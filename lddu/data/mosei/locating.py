@@ -1,4 +1,4 @@
-"""Which files a folder has for us: names narrow the choice, the content decides."""
+"""The files of a folder that may serve; names narrow the choice, their content decides later."""
 
 import re
 from dataclasses import dataclass
@@ -12,13 +12,13 @@ _UNALIGNED = re.compile(r"non?[-_ ]?align|un[-_ ]?align")
 
 @dataclass(frozen=True)
 class Files:
-    """What there is.
+    """Candidates for each kind of file.
 
     Attributes:
       data: Files that may hold the features; one if the caller named it.
-      labels: Labels files: the one the caller named, else all that may be one.
-      csds: The `.csd` files of the folder, where it is one.
-      folds: The folds, where they are there.
+      labels: Labels files: the one that the caller named, else all that may be one.
+      csds: The `.csd` files, if the caller named a folder.
+      folds: File of the folds; None if there is none.
       named: Whether the caller named the labels file.
     """
 
@@ -29,22 +29,25 @@ class Files:
     named: bool
 
     def all(self) -> list[Path]:
-        """Every file that the result may depend on."""
-        found = {*self.data, *self.labels, *self.csds, *([self.folds] if self.folds else [])}
-        return sorted(found)
+        """Returns every file that the result may depend on, sorted."""
+        folds = [self.folds] if self.folds else []
+        return sorted({*self.data, *self.labels, *self.csds, *folds})
 
 
 def locate(path: Path, setting: str, labels: Path | None, folds: Path | None) -> Files:
-    """Lists the files, without opening any.
+    """Lists the files that may serve, without opening any.
 
     Args:
-      path: A file, or a folder; its own folders are looked into too, but not theirs.
+      path: A file, or a folder; its direct subfolders are searched too.
       setting: "aligned" or "unaligned"; files whose names say the other are left out.
-      labels: The labels file, if the caller named it.
-      folds: The folds, if the caller named them.
+      labels: The labels file that the caller named, or None to search for it.
+      folds: The file of the folds that the caller named, or None to search for it.
+
+    Returns:
+      The candidates.
 
     Raises:
-      FileNotFoundError: If something is not there.
+      FileNotFoundError: If a named file or folder does not exist.
       ValueError: If `path` is a `.csd` file.
     """
     for given in (path, labels, folds):
@@ -60,25 +63,24 @@ def locate(path: Path, setting: str, labels: Path | None, folds: Path | None) ->
         data = [p for p in data if _hint(p) in (None, setting)]
     else:
         data = [path]
-    found = [labels] if labels else [*csds, *torch]
+    candidates = [labels] if labels else [*csds, *torch]
     if folds is None and path.is_dir():
-        named = [p for p in near if p.name in splits.NAMES]
-        folds = named[0] if named else None
+        folds = next((p for p in near if p.name in splits.NAMES), None)
     return Files(
-        tuple(data), tuple(found), tuple(csds if path.is_dir() else ()), folds, bool(labels)
+        tuple(data), tuple(candidates), tuple(csds if path.is_dir() else ()), folds, bool(labels)
     )
 
 
 def _listed(folder: Path, deep: bool = True) -> list[Path]:
-    found = [p for p in folder.iterdir() if not p.name.startswith(".")]
+    paths = [p for p in folder.iterdir() if not p.name.startswith(".")]
     if deep:
-        inner = [p for p in found if p.is_dir()]
-        found += [p for d in inner for p in d.iterdir() if not p.name.startswith(".")]
-    return sorted(p for p in found if p.is_file())
+        inner = [p for p in paths if p.is_dir()]
+        paths += [p for d in inner for p in d.iterdir() if not p.name.startswith(".")]
+    return sorted(p for p in paths if p.is_file())
 
 
 def _hint(path: Path) -> str | None:
-    """The setting that a name tells."""
+    """Returns the setting that a file's name tells; None if it tells none."""
     name = path.stem.lower()
     if _UNALIGNED.search(name):
         return "unaligned"

@@ -1,4 +1,4 @@
-"""The official folds: which videos are in train, valid and test. They are read, never run."""
+"""The official folds: which videos are in train, valid and test."""
 
 import ast
 import json
@@ -13,15 +13,18 @@ _MOST_BYTES = 1 << 24
 
 
 def read_folds(path: Path) -> dict[str, list[str]]:
-    """Reads the folds.
+    """Reads the folds of a file; Python files are parsed, never run.
 
     Args:
       path: JSON `{"train": [videos], "valid": [...], "test": [...]}`, or the SDK's
-        `cmu_mosei_std_folds.py`, of which only the literals of `standard_train_fold`,
-        `standard_valid_fold` and `standard_test_fold` are looked at.
+        `cmu_mosei_std_folds.py`, whose literals `standard_train_fold`, `standard_valid_fold` and
+        `standard_test_fold` are read.
+
+    Returns:
+      Split -> names of its videos, without repetitions.
 
     Raises:
-      ValueError: If one is missing, is no list of names, or a video is in two folds.
+      ValueError: If a fold is missing or not a list of names, or a video is in two folds.
     """
     if path.stat().st_size > _MOST_BYTES:
         raise ValueError(f"{path}: {path.stat().st_size} bytes are too many for a list of videos")
@@ -50,10 +53,12 @@ def _checked(found: Any, path: Path) -> dict[str, list[str]]:
     for split in SPLITS:
         videos = found.get(split)
         if not isinstance(videos, list) or not all(isinstance(video, str) for video in videos):
-            raise ValueError(f"{path}: {split!r} is no list of video names")
+            raise ValueError(f"{path}: {split!r} must be a list of video names")
     folds = {split: list(dict.fromkeys(found[split])) for split in SPLITS}
     for a, b in (("train", "valid"), ("train", "test"), ("valid", "test")):
         both = set(folds[a]) & set(folds[b])
         if both:
-            raise ValueError(f"{path}: {len(both)} videos are in {a} and {b}, as {min(both)!r}")
+            raise ValueError(
+                f"{path}: {len(both)} videos are in both {a} and {b}, such as {min(both)!r}"
+            )
     return folds

@@ -1,4 +1,4 @@
-"""The layout of a feature file, detected by its content, and the file read in it."""
+"""A feature file of any layout: the layout is detected by content, and the file read in it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,14 +24,14 @@ READERS = {
 
 @dataclass(frozen=True)
 class Content:
-    """A file of features, read.
+    """The content of a feature file.
 
     Attributes:
       path: The file.
       layout: Its layout, a key of `READERS`.
       setting: "aligned" or "unaligned".
       rows: Split -> samples.
-      findings: What reading found.
+      findings: Repairs and warnings of reading it.
     """
 
     path: Path
@@ -42,11 +42,11 @@ class Content:
 
 
 def read(path: Path) -> Content:
-    """Reads a file in whatever layout it has; large arrays are not copied.
+    """Reads a feature file of any known layout; large arrays are not copied.
 
     Raises:
-      UnsafePickleError: If it holds anything but data.
-      ValueError: If it is damaged or in no known layout.
+      UnsafePickleError: If the file asks for more than data.
+      ValueError: If it is damaged or has another layout.
     """
     content = load_torch(path) if _is_torch(path) else load_pickle(path)
     findings, name = Findings(), path.name
@@ -55,7 +55,7 @@ def read(path: Path) -> Content:
     if layout == "MultiBench" and _is_mult(rows["train"]):
         layout, findings = "MulT", Findings()
         rows = {s: mult.read(content[s], f"{name} {s}", findings) for s in SPLITS}
-    settings = {"aligned" if is_aligned(found) else "unaligned" for found in rows.values()}
+    settings = {"aligned" if is_aligned(part) else "unaligned" for part in rows.values()}
     if len(settings) > 1:
         raise ValueError(f"{name}: some splits have the same steps in all modalities, some do not")
     return Content(path, layout, settings.pop(), rows, findings)
@@ -69,17 +69,17 @@ def _is_torch(path: Path) -> bool:
 
 
 def layout_of(content: Any, name: str) -> str:
-    """The layout, by the keys; MulT's keys are those of MultiBench.
+    """Detects the layout by the keys; a file of MulT is taken for MultiBench's, whose keys it has.
 
     Raises:
-      ValueError: If it is none that is known, saying what was found.
+      ValueError: If the layout is not known, naming the keys.
     """
     if not isinstance(content, Mapping):
         raise ValueError(f"{name}: a {type(content).__name__}, expected a dict of {SPLITS}")
     for split in SPLITS:
         if not isinstance(content.get(split), Mapping):
-            found = ", ".join(str(key)[:40] for key in list(content)[:10])
-            raise ValueError(f"{name}: no dict under {split!r}; its keys are {found}")
+            keys = ", ".join(str(key)[:40] for key in list(content)[:10])
+            raise ValueError(f"{name}: no dict under {split!r}; its keys are {keys}")
     split = content["train"]
     if any(str(key).startswith("src-") for key in split):
         return "TAILOR"
@@ -89,14 +89,14 @@ def layout_of(content: Any, name: str) -> str:
         return "MMSA"
     if {"text", "audio", "vision", "labels"} <= set(split):
         return "MultiBench"
-    found = ", ".join(sorted(str(key)[:40] for key in split)[:20])
+    keys = ", ".join(sorted(str(key)[:40] for key in split)[:20])
     raise ValueError(
         f"{name}: no layout of CMU-MOSEI that lddu knows ({', '.join(READERS)}); "
-        f"'train' has {found}"
+        f"'train' has the keys {keys}"
     )
 
 
 def _is_mult(rows: Rows) -> bool:
-    """Without emotions; unaligned, or with the times of segments as ids."""
+    """Tells MulT's rows: without emotions, and unaligned or with segment times as ids."""
     interval = rows.ids is not None and rows.ids.kind == "interval"
     return rows.emotions is None and (interval or not is_aligned(rows))

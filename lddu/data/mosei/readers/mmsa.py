@@ -1,7 +1,7 @@
 """`aligned_50.pkl` and `unaligned_50.pkl` of MMSA (Yu et al., AAAI 2021), and LDDU's with labels.
 
-MMSA's files have sentiment only. LDDU's `aligned_501.pkl` and `no_align_501.pkl` have `tgt` added:
-the emotions as lists of codes.
+MMSA's files have sentiment only. LDDU's `aligned_501.pkl` and `no_align_501.pkl` add `tgt`, the
+emotions as lists of codes.
 """
 
 from collections.abc import Mapping
@@ -17,13 +17,22 @@ _KEYS = {"text": "text", "audio": "audio", "vision": "vision"}
 
 
 def read(split: Mapping[str, Any], where: str, findings: Findings) -> Rows:
-    """`text`, `audio`, `vision`, `id`, `regression_labels`; true lengths where declared."""
+    """Reads `text`, `audio`, `vision`, `id`, `regression_labels`, and true lengths if declared.
+
+    Args:
+      split: The content of one split.
+      where: File and split, which errors and findings name.
+      findings: Collects labels that are named twice.
+
+    Raises:
+      ValueError: If a key is missing or has another form.
+    """
     values = modalities(split, _KEYS, where)
     counts = {_KEYS[name]: len(array) for name, array in values.items()}
     own = ["tgt"] if "tgt" in split else []
     require(split, ["id", *([] if own else ["regression_labels"])], where)
-    found = ids(split, where)
-    counts["id"] = len(found.names)
+    own_ids = ids(split, where)
+    counts["id"] = len(own_ids.names)
     emotions = sentiment = None
     if own:
         emotions = from_codes(split["tgt"], f"{where} 'tgt'", findings)
@@ -41,14 +50,21 @@ def read(split: Mapping[str, Any], where: str, findings: Findings) -> Rows:
             lengths[name] = column(split[key], f"{where} {key!r}")
             counts[key] = len(lengths[name])
     same_count(counts, where)
-    return Rows(where, values, _KEYS, lengths, "end", found, emotions, sentiment=sentiment)
+    return Rows(where, values, _KEYS, lengths, "end", own_ids, emotions, sentiment=sentiment)
 
 
 def words(tokens: Any, where: str) -> np.ndarray:
-    """(N,) numbers of tokens, of BERT's input (N, 3, T): token numbers, attention mask, segments.
+    """Counts the tokens of each sample by BERT's attention mask.
+
+    Args:
+      tokens: (N, 3, T) input of BERT: token numbers, attention mask, segments.
+      where: File, split and key, which errors name.
+
+    Returns:
+      (N,) numbers of tokens.
 
     Raises:
-      ValueError: If the mask is anything but ones and then zeros.
+      ValueError: If a mask is anything but ones followed by zeros.
     """
     array = numbers(tokens, where)
     if array.ndim != 3 or array.shape[1] != 3 or array.shape[2] == 0:
@@ -59,7 +75,7 @@ def words(tokens: Any, where: str) -> np.ndarray:
     if bad.any():
         row = int(bad.argmax())
         raise ValueError(
-            f"{where}, row {row}: an attention mask is ones and then zeros, "
-            f"found {mask[row].tolist()!r:.80}"
+            f"{where}, row {row}: an attention mask must be ones and then zeros, "
+            f"got {mask[row].tolist()!r:.80}"
         )
     return count

@@ -11,7 +11,16 @@ _KEYS = {"text": "src-text", "audio": "src-audio", "vision": "src-visual"}
 
 
 def read(split: Mapping[str, Any], where: str, findings: Findings) -> Rows:
-    """`src-text`, `src-audio`, `src-visual` of 60 steps, and `tgt`, the labels as codes."""
+    """Reads `src-text`, `src-audio` and `src-visual` of 60 steps, and the labels `tgt` as codes.
+
+    Args:
+      split: The content of one split.
+      where: File and split, which errors and findings name.
+      findings: Collects labels that are named twice.
+
+    Raises:
+      ValueError: If a key is missing or has another form.
+    """
     require(split, ["tgt"], where)
     values = modalities(split, _KEYS, where)
     emotions = from_codes(split["tgt"], f"{where} 'tgt'", findings)
