@@ -1,4 +1,4 @@
-"""Which labels belong to the features: their own, another file's, or the SDK's for its segments."""
+"""Where labels come from: the feature file itself, another file, or the SDK's labels file."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,16 +17,16 @@ from lddu.data.mosei.splits import NAMES, read_folds
 
 @dataclass(frozen=True)
 class Labelled:
-    """Samples with their labels: what all layouts come to.
+    """Samples with their labels, in the same form for all layouts.
 
     Attributes:
-      layout: Whose files they are.
+      layout: Name of the layout.
       rows: Split -> samples.
-      kept: Split -> numbers of the rows that have labels.
-      emotions: Split -> (those, 6) intensities, or zeros and ones.
-      intensities: Whether they are intensities.
+      kept: Split -> (n,) numbers of the rows that have labels.
+      emotions: Split -> (n, 6) intensities, or zeros and ones.
+      intensities: Whether `emotions` are intensities.
       sources: The files that were read.
-      findings: What reading found.
+      findings: Repairs and warnings of reading them.
     """
 
     layout: str
@@ -39,16 +39,20 @@ class Labelled:
 
 
 def joined(content: Content, files: Files) -> Labelled:
-    """A file of features with its labels: its own, or joined from one of the labels files.
+    """Joins a feature file with its labels: its own, or those of one of the labels files.
+
+    Args:
+      content: The feature file.
+      files: Where labels may be; a labels file that the caller named comes before the file's own.
 
     Raises:
-      ValueError: If there are none that fit, saying what to pass.
+      ValueError: If no labels fit, saying what to pass.
     """
     rows, findings = content.rows, content.findings
-    everything = {split: np.arange(found.size) for split, found in rows.items()}
-    own = {split: found.emotions for split, found in rows.items()}
+    everything = {split: np.arange(part.size) for split, part in rows.items()}
+    own = {split: part.emotions for split, part in rows.items()}
     if all(emotions is not None for emotions in own.values()) and not files.named:
-        graded = {found.intensities for found in rows.values()}
+        graded = {part.intensities for part in rows.values()}
         return Labelled(
             content.layout, rows, everything, own, graded == {True}, (content.path,), findings
         )
@@ -71,7 +75,7 @@ def joined(content: Content, files: Files) -> Labelled:
         kept, emotions = by_id(rows, file, findings)
         sources = (content.path, file)
         return Labelled(content.layout, rows, kept, emotions, True, sources, findings)
-    counts = ", ".join(f"{split} {found.size}" for split, found in rows.items())
+    counts = ", ".join(f"{split} {part.size}" for split, part in rows.items())
     raise ValueError(
         f"{content.path} ({content.layout}: {counts} rows) has no emotion labels; pass "
         f"labels=CMU_MOSEI_Labels.csd of the CMU SDK"
@@ -88,23 +92,27 @@ def _tailor(file: Path) -> Mapping[str, Rows]:
 
 
 def _has_ids(rows: Mapping[str, Rows]) -> bool:
-    return all(found.ids is not None and found.ids.kind != "other" for found in rows.values())
+    return all(part.ids is not None and part.ids.kind != "other" for part in rows.values())
 
 
 def _labels_csd(files: Files) -> list[Path]:
-    """The labels file among the `.csd` files; one that the caller named is not doubted."""
+    """Returns the labels file among the `.csd` files; one that the caller named is not checked."""
     paths = [file for file in files.labels if file.suffix == ".csd"]
     if files.named:
         return paths
-    found = [file for file in paths if csd.peek(file)[0] == csd.LABEL_ROOT]
-    if len(found) > 1:
-        listed = ", ".join(str(file) for file in found)
+    labels = [file for file in paths if csd.peek(file)[0] == csd.LABEL_ROOT]
+    if len(labels) > 1:
+        listed = ", ".join(str(file) for file in labels)
         raise ValueError(f"several labels files: {listed}; pass one as labels=")
-    return found
+    return labels
 
 
 def from_csds(files: Files, setting: str) -> Labelled:
-    """The SDK's files, cut into samples.
+    """Cuts the SDK's files into labelled samples.
+
+    Args:
+      files: The `.csd` files, the labels and the folds.
+      setting: "aligned" or "unaligned".
 
     Raises:
       ValueError: If the labels or the folds are missing.
@@ -124,8 +132,8 @@ def from_csds(files: Files, setting: str) -> Labelled:
     return Labelled(
         "CMU SDK",
         rows,
-        {split: np.arange(found.size) for split, found in rows.items()},
-        {split: found.emotions for split, found in rows.items()},
+        {split: np.arange(part.size) for split, part in rows.items()},
+        {split: part.emotions for split, part in rows.items()},
         True,
         (*paths.values(), labels[0], files.folds),
         findings,

@@ -1,6 +1,6 @@
 """Computational sequences, the HDF5 files of the CMU SDK.
 
-`/<root>/data/<video>/features` (n, d) and `/intervals` (n, 2), in seconds.
+They hold `/<root>/data/<video>/features` (n, d), and `intervals` (n, 2) in seconds beside it.
 """
 
 from collections.abc import Iterator
@@ -13,27 +13,27 @@ import numpy as np
 from lddu.data.mosei.labels import LABELS
 
 LABEL_ROOT = "All Labels"
-# Deflate never does better, so a larger claim is a lie.
+# Deflate never compresses better, so a larger claim is false.
 _MOST_INFLATION = 1032
 _BROKEN = (OSError, KeyError, RuntimeError, TypeError, AttributeError, IndexError, MemoryError)
 
 
 class Sequence:
-    """One computational sequence.
+    """A computational sequence, with its intervals in memory and its features on disk.
 
     Attributes:
-      path: Its file.
-      root: Its name.
+      path: The file.
+      root: Name of the sequence.
       width: Number of features.
       intervals: Video -> (n, 2) float64, start and end in seconds.
     """
 
     def __init__(self, path: Path):
-        """Reads the intervals.
+        """Reads the intervals of a file.
 
         Raises:
           ImportError: If h5py is not installed.
-          ValueError: If the file is no computational sequence.
+          ValueError: If the file is not a computational sequence, or damaged.
         """
         self.path = path
         with _opened(path) as file:
@@ -51,13 +51,13 @@ class Sequence:
                 self.intervals[video] = intervals[()].astype(np.float64)
                 widths.setdefault(features.shape[1], video)
         if len(widths) != 1:
-            found = ", ".join(f"{video!r} {width}" for width, video in list(widths.items())[:5])
-            raise ValueError(f"{path}: expected as many features in all videos, found {found}")
+            listed = ", ".join(f"{video!r} {width}" for width, video in list(widths.items())[:5])
+            raise ValueError(f"{path}: numbers of features differ between videos: {listed}")
         (self.width,) = widths
         self._last: tuple[str, np.ndarray] | None = None
 
     def features(self, video: str) -> np.ndarray:
-        """(n, d) as the file has them; the last video read is kept, since segments follow it."""
+        """Returns (n, d) features of a video; the last one is kept for its next segments."""
         if self._last is None or self._last[0] != video:
             with _opened(self.path) as file:
                 group = file[self.root]["data"]
@@ -66,11 +66,11 @@ class Sequence:
 
 
 def peek(path: Path) -> tuple[str, int]:
-    """Root and number of features, without reading the file.
+    """Returns root and number of features, without reading the whole file.
 
     Raises:
       ImportError: If h5py is not installed.
-      ValueError: If the file is no computational sequence.
+      ValueError: If the file is not a computational sequence.
     """
     with _opened(path) as file:
         root = _root(file, path)
@@ -82,7 +82,7 @@ def peek(path: Path) -> tuple[str, int]:
 
 
 def read_labels(path: Path) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """The labels file.
+    """Reads the labels file.
 
     Returns:
       Video -> (n, 7) float64, sentiment and six emotions of its segments; video -> (n, 2), their
@@ -90,7 +90,7 @@ def read_labels(path: Path) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray
 
     Raises:
       ImportError: If h5py is not installed.
-      ValueError: If it is another file.
+      ValueError: If it is not the labels file.
     """
     sequence = Sequence(path)
     if sequence.root != LABEL_ROOT or sequence.width != 1 + len(LABELS):
@@ -101,12 +101,12 @@ def read_labels(path: Path) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray
     with _opened(path) as file:
         data = file[sequence.root]["data"]
         values = {v: _table(data, v, "features", path)[()] for v in sequence.intervals}
-    return {v: found.astype(np.float64) for v, found in values.items()}, sequence.intervals
+    return {video: table.astype(np.float64) for video, table in values.items()}, sequence.intervals
 
 
 @contextmanager
 def _opened(path: Path) -> Iterator[Any]:
-    """The HDF5 file; what it raises when damaged names the file."""
+    """Opens an HDF5 file; errors about damage name the file."""
     try:
         import h5py
     except ImportError as error:
@@ -123,7 +123,7 @@ def _opened(path: Path) -> Iterator[Any]:
 def _root(file: Any, path: Path) -> str:
     roots = list(file)
     if len(roots) != 1:
-        raise ValueError(f"{path}: expected one root, found {', '.join(map(repr, roots[:5]))}")
+        raise ValueError(f"{path}: expected one root, got {', '.join(map(repr, roots[:5]))}")
     return roots[0]
 
 
@@ -132,7 +132,7 @@ def _group(parent: Any, name: str, path: Path) -> Any:
 
 
 def _table(data: Any, video: str, name: str, path: Path) -> Any:
-    """A data set (n, d) of numbers that the file itself holds."""
+    """Returns a data set (n, d) of numbers that the file itself holds."""
     table = _child(_group(data, video, path), name, "Dataset", path)
     where = f"{path}: {video!r} {name!r}"
     if len(table.shape) != 2 or table.dtype.kind not in "fiu":
@@ -144,7 +144,7 @@ def _table(data: Any, video: str, name: str, path: Path) -> Any:
 
 
 def _child(parent: Any, name: str, kind: str, path: Path) -> Any:
-    """What lies in a group, not followed to other files or places."""
+    """Returns a member of a group, without following links to other files or places."""
     import h5py
 
     link = parent.get(name, getlink=True)

@@ -1,9 +1,9 @@
 """A folder of the CMU SDK's `.csd` files: words, frames and segments, each with their times.
 
-A segment of the labels file is a sample. Aligned means as by the SDK's own `align` with averages:
-a step is a word, with the mean of the audio and vision frames that overlap it. The published word
-vectors have no silences ("sp"), so neither has the result. Unaligned means the frames that overlap
-the segment, averaged in equal bins where there are more than 500.
+A segment of the labels file is a sample. Aligned samples are those of the SDK's own `align` with
+averages: a step is a word, with the mean of the audio and vision frames that overlap it. The
+published word vectors have no silences ("sp"), so neither has the result. Unaligned samples have
+the frames that overlap the segment, averaged in equal bins if there are more than 500.
 """
 
 import abc
@@ -23,16 +23,23 @@ from lddu.data.mosei.readers.rows import Rows
 
 MOST_WORDS = 50
 MOST_FRAMES = 500
-_EPSILON = 1e-5  # seconds of overlap, the SDK's
+_EPSILON = 1e-5  # seconds that an overlap must exceed, as in the SDK
 # In order of preference: the published features first.
 _ROOTS = {"text": ("glove",), "audio": ("covarep",), "vision": ("facet", "openface")}
 
 
 def choose(paths: Sequence[Path], findings: Findings) -> dict[str, Path]:
-    """Modality -> file, by the root's name, else by the number of features; those that there are.
+    """Chooses the file of each modality by its root, else by its number of features.
+
+    Args:
+      paths: The `.csd` files.
+      findings: Collects a warning for each file that is not used.
+
+    Returns:
+      Modality -> file, for the modalities that have one.
 
     Raises:
-      ValueError: If two files are equally good.
+      ValueError: If two files fit a modality equally well.
     """
     ranked: dict[str, list[tuple[int, Path]]] = {name: [] for name in MODALITIES}
     for path in paths:
@@ -45,15 +52,15 @@ def choose(paths: Sequence[Path], findings: Findings) -> dict[str, Path]:
             if rank or (not named and width in WIDTHS[name]):
                 ranked[name].append((rank[0] if rank else len(roots), path))
     chosen = {}
-    for name, found in ranked.items():
-        found.sort()
-        if len(found) > 1 and found[0][0] == found[1][0]:
-            listed = ", ".join(path.name for _, path in found)
+    for name, candidates in ranked.items():
+        candidates.sort()
+        if len(candidates) > 1 and candidates[0][0] == candidates[1][0]:
+            listed = ", ".join(path.name for _, path in candidates)
             raise ValueError(f"several .csd files for {name}: {listed}; keep one in the folder")
-        if found:
-            chosen[name] = found[0][1]
-            for _, path in found[1:]:
-                findings.warn(f"{path.name} was not used: {name} comes from {found[0][1].name}")
+        if candidates:
+            chosen[name] = candidates[0][1]
+            for _, path in candidates[1:]:
+                findings.warn(f"{path.name} was not used: {name} comes from {chosen[name].name}")
     return chosen
 
 
@@ -64,17 +71,20 @@ def read(
     aligned: bool,
     findings: Findings,
 ) -> dict[str, Rows]:
-    """The samples of each split; features are computed when they are asked for.
+    """Cuts videos into samples, whose features are computed when they are read.
 
     Args:
       paths: Modality -> its file.
       labels: The labels file.
       folds: Split -> videos.
       aligned: Whether steps are words in all modalities.
-      findings: Takes what does not fit.
+      findings: Collects what does not fit.
+
+    Returns:
+      Split -> samples.
 
     Raises:
-      ValueError: If a file is damaged or none of a fold's videos has labels.
+      ValueError: If a file is damaged, or no video of a fold has labels.
     """
     targets, segments = csd.read_labels(labels)
     frames = {name: _Frames(csd.Sequence(path), findings) for name, path in paths.items()}
@@ -99,9 +109,9 @@ def read(
             f"{labels.name} {split}",
             findings,
         )
-        found = _rows(where, frames, [(v, segments[v][k]) for v, k in places], aligned)
+        part = _rows(where, frames, [(v, segments[v][k]) for v, k in places], aligned)
         ids = Ids(names, "segment", [video for video, _ in places], [k for _, k in places])
-        rows[split] = replace(found, ids=ids, emotions=emotions, intensities=True)
+        rows[split] = replace(part, ids=ids, emotions=emotions, intensities=True)
     return rows
 
 
@@ -116,21 +126,20 @@ def _rows(
     modalities = {}
     for name, source in frames.items():
         if name == "text" or aligned:
-            made = [
-                Words(source, video, text, found)
-                for (video, _), found in zip(segments, words, strict=True)
+            modalities[name] = [
+                Words(source, video, text, numbers)
+                for (video, _), numbers in zip(segments, words, strict=True)
             ]
         else:
-            made = [Bins(source, video, segment) for video, segment in segments]
-        modalities[name] = made
-    lengths = {name: np.array([len(found) for found in words]) for name in frames if aligned}
+            modalities[name] = [Bins(source, video, segment) for video, segment in segments]
+    lengths = {name: np.array([len(numbers) for numbers in words]) for name in frames if aligned}
     keys = {name: source.sequence.path.name for name, source in frames.items()}
     steps = {name: MOST_WORDS for name in frames if aligned or name == "text"}
     return Rows(where, modalities, keys, lengths, "end", steps=steps)
 
 
 class _Frames:
-    """A sequence with its frames in order of time."""
+    """A computational sequence with its frames in order of time."""
 
     def __init__(self, sequence: csd.Sequence, findings: Findings):
         self.sequence = sequence
@@ -141,7 +150,7 @@ class _Frames:
         self._last: tuple[str, np.ndarray] | None = None
 
     def overlapping(self, video: str, interval: np.ndarray) -> np.ndarray:
-        """Numbers of the frames that share more than an instant with an interval, by time."""
+        """Returns the numbers of the frames that share more than an instant with an interval."""
         if video not in self.intervals:
             return np.empty(0, np.int64)
         if video not in self._sorted:
@@ -155,7 +164,7 @@ class _Frames:
         return order[first:last][ends[first:last] > low]
 
     def features(self, video: str) -> np.ndarray:
-        """(n, d) float32; NaN and infinities are 0, so that they do not spread into averages."""
+        """Returns (n, d) float32 features, finite so that averages spread no NaN or infinity."""
         if self._last is None or self._last[0] != video:
             values = np.array(self.sequence.features(video), np.float32)
             bad = ~np.isfinite(values)
@@ -170,7 +179,7 @@ class _Frames:
 
 
 def _by_time(intervals: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Frame numbers by start, their starts, their ends, and the latest end up to each."""
+    """Returns frame numbers by start, their starts, their ends, and the latest end up to each."""
     starts, ends = intervals[:, 0], intervals[:, 1]
     # A comparison with NaN is false, which leaves such frames out.
     kept = np.flatnonzero(ends - starts > _EPSILON)
@@ -180,7 +189,7 @@ def _by_time(intervals: np.ndarray) -> tuple[np.ndarray, ...]:
 
 
 class Pooled(abc.ABC):
-    """The features of one sample, a mean of frames at each step, computed when they are read.
+    """The features of one sample: a mean of frames at each step, computed when it is read.
 
     Attributes:
       shape: (steps, features).
@@ -192,10 +201,10 @@ class Pooled(abc.ABC):
 
     @abc.abstractmethod
     def _parts(self) -> Sequence[np.ndarray]:
-        """Numbers of the frames of each step."""
+        """Returns the numbers of the frames of each step."""
 
     def __array__(self, dtype: np.dtype | None = None, copy: bool | None = None) -> np.ndarray:
-        """(steps, features) float32."""
+        """Computes the features, (steps, features) float32 unless `dtype` says otherwise."""
         out = np.zeros(self.shape, np.float32)
         if self.shape[0] and self._video in self._source.intervals:
             values = self._source.features(self._video)
@@ -206,7 +215,7 @@ class Pooled(abc.ABC):
 
 
 class Words(Pooled):
-    """A step for each word: the word itself, or the frames that overlap it."""
+    """Steps that are words: the word's own vector, or the mean of the frames that overlap it."""
 
     def __init__(self, source: _Frames, video: str, text: _Frames, words: np.ndarray):
         super().__init__(source, video, len(words))
@@ -220,7 +229,7 @@ class Words(Pooled):
 
 
 class Bins(Pooled):
-    """The frames of a segment, or where they are more than 500, equal bins of neighbours."""
+    """Steps that are the frames of a segment, or 500 equal bins of neighbours if there are more."""
 
     def __init__(self, source: _Frames, video: str, segment: np.ndarray):
         super().__init__(source, video, min(len(source.overlapping(video, segment)), MOST_FRAMES))
