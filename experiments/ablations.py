@@ -22,7 +22,7 @@ import lddu
 from lddu import config, metrics
 from lddu.calibration import thresholds
 from lddu.config import Config
-from lddu.data import studyforrest, synthetic, take
+from lddu.data import studyforrest, synthetic
 from lddu.runs import results
 from lddu.structs import Batch
 
@@ -138,13 +138,8 @@ def synthetic_sets(args: Args) -> tuple[Batch, Batch, Batch]:
 def studyforrest_sets(args: Args) -> tuple[Batch, Batch, Batch]:
     """Fold 4 of the fixed windows; training labels are soft."""
     folder = Path(os.environ.get("LDDU_DATA", "."))
-    windows = studyforrest.load_windows(folder / "studyforrest" / "windows.npz")
-    fold = studyforrest.folds(windows)[4]
-    hard, soft = studyforrest.task(windows), studyforrest.soft_labels(windows, fold.train)
-    return tuple(
-        take(windows.batch, rows).replace(labels=labels[rows])
-        for rows, labels in zip(fold, (soft, hard, hard), strict=True)
-    )
+    data = studyforrest.load(folder / "studyforrest" / "windows.npz")
+    return data.train.soft_batch(), data.valid.batch, data.test.batch
 
 
 SETS = {"synthetic": synthetic_sets, "studyforrest": studyforrest_sets}

@@ -126,7 +126,7 @@ def load(args: Args) -> tuple[lddu.Batch, lddu.Batch, lddu.Batch, tuple[str, ...
     file = Path(os.environ.get("LDDU_DATA", ".")) / "studyforrest" / "windows.npz"
     if not file.is_file():
         raise SystemExit(f"there is no {file}; LDDU_DATA names the folder with studyforrest/")
-    dataset = studyforrest.dataset(studyforrest.load_windows(file))
+    dataset = studyforrest.load(file)
     train = dataset.train.soft_batch()
     return train, dataset.valid.batch, dataset.test.batch, dataset.labels
 

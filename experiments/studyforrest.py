@@ -147,8 +147,8 @@ def load(args: Args) -> Windows:
         if args.text == "minilm":
             from lddu.features.minilm import MiniLM
 
-            return studyforrest.load(args.data, text=MiniLM(), text_dim=96)
-        return studyforrest.load(args.data)
+            return studyforrest.load_windows(args.data, text=MiniLM(), text_dim=96)
+        return studyforrest.load_windows(args.data)
     path = args.data or Path(os.environ.get("LDDU_DATA", ".")) / "studyforrest" / "windows.npz"
     path = path / "windows.npz" if path.is_dir() else path
     if not path.is_file():

@@ -12,7 +12,6 @@ from pathlib import Path
 import tyro
 
 from lddu.data import studyforrest
-from lddu.data.card import read_source
 from lddu.runs import experiment
 
 
@@ -35,8 +34,7 @@ def main(args: Args) -> None:
     file = folder / "windows.npz"
     if not file.is_file():
         raise SystemExit(f"there is no {file}; say where it lies with --data-dir or LDDU_DATA")
-    dataset = studyforrest.dataset(studyforrest.load_windows(file), sources=(read_source(file),))
-    experiment.run(dataset, args, "studyforrest, six emotions, stored split")
+    experiment.run(studyforrest.load(file), args, "studyforrest, six emotions, stored split")
 
 
 if __name__ == "__main__":
