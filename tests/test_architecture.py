@@ -121,9 +121,7 @@ def test_every_room_of_the_plan_exists():
 def test_every_file_of_the_table_exists():
     rows = re.findall(r"^\| `(\w+)` +\|(.*?)\|", PLAN.read_text(encoding="utf-8"), re.M)
     assert len(rows) >= 10
-    named = [
-        f"lddu.{name}.{file}" for name, files in rows for file in re.findall(r"`(\w+)`", files)
-    ]
+    named = [f"lddu.{name}.{file}" for name, row in rows for file in re.findall(r"`(\w+)`", row)]
     assert [name for name in named if name not in MODULES] == []
 
 
