@@ -5,6 +5,7 @@ on lower floors, also inside functions and for type checking.
 """
 
 import ast
+import itertools
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -106,6 +107,11 @@ def describe(found: Import) -> str:
     return f"{path}:{found.line} imports {found.imported} ({rooms})"
 
 
+def fail_on(offences: list[str], rule: str) -> None:
+    """Fails with one offence per line."""
+    assert not offences, "\n  ".join([rule, *offences])
+
+
 def too_long(paths: list[Path], limit: int) -> list[str]:
     """Names the files with more lines than the limit."""
     counts = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in paths}
@@ -115,22 +121,24 @@ def too_long(paths: list[Path], limit: int) -> list[str]:
 def test_every_room_of_the_plan_exists():
     assert sum(map(len, FLOORS)) == len(FLOOR), "a room is listed twice"
     missing = [name for name in FLOOR if name != "lddu" and f"lddu.{name}" not in MODULES]
-    assert missing == []
+    fail_on(missing, "rooms without a module:")
 
 
 def test_every_file_of_the_table_exists():
     rows = re.findall(r"^\| `(\w+)` +\|(.*?)\|", PLAN.read_text(encoding="utf-8"), re.M)
     assert len(rows) >= 10
     named = [f"lddu.{name}.{file}" for name, row in rows for file in re.findall(r"`(\w+)`", row)]
-    assert [name for name in named if name not in MODULES] == []
+    fail_on([name for name in named if name not in MODULES], "files that do not exist:")
 
 
 def test_every_module_belongs_to_a_room():
-    assert [str(MODULES[name].relative_to(ROOT)) for name in MODULES if not room(name)] == []
+    homeless = [str(path.relative_to(ROOT)) for name, path in MODULES.items() if not room(name)]
+    fail_on(homeless, "modules without a room:")
 
 
 def test_imports_name_modules_that_exist():
-    assert [describe(found) for found in IMPORTS if found.imported not in MODULES] == []
+    unknown = [describe(found) for found in IMPORTS if found.imported not in MODULES]
+    fail_on(unknown, "imports of modules that do not exist, or relative ones:")
 
 
 def test_imports_across_rooms_go_down():
@@ -140,7 +148,7 @@ def test_imports_across_rooms_go_down():
         if (above := room(found.importer)) != (below := room(found.imported))
         and not FLOOR.get(above, -1) < FLOOR.get(below, -1)
     ]
-    assert not offences, "\n".join(["imports that do not go down:", *offences])
+    fail_on(offences, "imports that do not go down:")
 
 
 def test_modules_of_a_room_have_no_import_cycle():
@@ -148,15 +156,18 @@ def test_modules_of_a_room_have_no_import_cycle():
     for found in IMPORTS:
         if room(found.importer) == room(found.imported):
             graph.setdefault(found.importer, set()).add(found.imported)
-    assert find_cycle(graph) == []
+    steps = set(itertools.pairwise(find_cycle(graph)))
+    links = [describe(found) for found in IMPORTS if (found.importer, found.imported) in steps]
+    fail_on(links, "imports that form a cycle:")
 
 
 def test_no_module_is_too_long():
-    assert too_long(list(MODULES.values()), MODULE_LINES) == []
+    fail_on(too_long(list(MODULES.values()), MODULE_LINES), f"more than {MODULE_LINES} lines:")
 
 
 def test_no_test_file_is_too_long():
-    assert too_long(sorted((ROOT / "tests").rglob("*.py")), TEST_LINES) == []
+    tests = sorted((ROOT / "tests").rglob("*.py"))
+    fail_on(too_long(tests, TEST_LINES), f"more than {TEST_LINES} lines:")
 
 
 def test_the_reader_sees_every_kind_of_import():
