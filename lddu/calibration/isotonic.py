@@ -64,13 +64,13 @@ def fit_isotonic(
     Runs in NumPy, not under `jax.jit`; `apply_isotonic` does.
 
     Args:
-      logits: (N, C) logits of validation data, finite; from probabilities by
-        `lddu.calibration.logit`. Equal ones are one point.
+      logits: (N, C) finite logits of validation data; `lddu.calibration.logit` makes them from
+        probabilities. Equal logits are one point.
       labels: (N, C) labels in [0, 1], hard or soft.
-      smoothing: > 0, weight of the pseudo-samples at each end.
-      steepest: > 0, largest slope, in calibrated logits per standard deviation of a label's logits;
+      smoothing: Weight of the pseudo-samples at each end, > 0.
+      steepest: Largest slope, > 0, in calibrated logits per standard deviation of a label's logits;
         `math.inf` gives the exact isotonic regression, interpolated.
-      weights: (N,) weights of the rows, >= 0; None means 1.
+      weights: (N,) weights of the rows, >= 0; None weights all rows equally.
 
     Returns:
       An `Isotonic`.
