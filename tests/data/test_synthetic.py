@@ -175,5 +175,5 @@ def test_shapes_are_what_presets_take():
 
 
 def test_too_few_features_are_an_error():
-    with pytest.raises(ValueError, match="'x' has 2 features; it needs more than the 2 labels"):
+    with pytest.raises(ValueError, match="'x' has 2 features; give it more than the 2 labels"):
         SyntheticConfig(labels=("a", "b"), features=(("x", 2),), length=(("x", 2),))

@@ -72,9 +72,9 @@ def test_bad_results_name_the_file(files, result, message):
 def test_other_mistakes(files, tmp_path):
     with pytest.raises(FileNotFoundError, match="nowhere"):
         extract([tmp_path / "nowhere"], letters, progress=False)
-    with pytest.raises(ValueError, match=r"1\.bin: 2 features, but files before had 5"):
+    with pytest.raises(ValueError, match=r"1\.bin: 2 features, but earlier files have 5"):
         extract(files, lambda path: np.ones((1, len(path.read_bytes()))), progress=False)
-    with pytest.raises(ValueError, match="a cache needs a name"):
+    with pytest.raises(ValueError, match="cache needs a name"):
         extract(files, letters, cache=tmp_path)
     with pytest.raises(ValueError, match="steps=0"):
         extract(files, letters, steps=0, progress=False)

@@ -86,7 +86,7 @@ def test_mistakes_say_what_to_do(dataset, tmp_path):
     Made.dataset = dataset
     with pytest.raises(ValueError, match=r"made/narrow is for features .*'vision': 9.*these files"):
         tfds.prepare(Made(config="narrow", data_dir=tmp_path))
-    with pytest.raises(FileNotFoundError, match=r"manual_dir .* is no folder"):
+    with pytest.raises(FileNotFoundError, match=r"manual_dir .* is not a folder"):
         tfds.prepare(Made(config="full", data_dir=tmp_path), tmp_path / "nowhere")
     with pytest.raises(ValueError, match="made/full is not prepared yet"):
         tfds.read(Made(config="full", data_dir=tmp_path / "empty"))
