@@ -90,4 +90,4 @@ def test_shortening_averages_nearly_equal_parts(length, steps):
         sizes = np.diff(edges)
         assert sizes.max() - sizes.min() <= 1
         want = [values[a:b].mean(0) for a, b in itertools.pairwise(edges)]
-        np.testing.assert_allclose(short, want, atol=1e-6)
+        np.testing.assert_allclose(short, want, atol=1e-5)
