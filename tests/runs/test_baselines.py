@@ -7,10 +7,10 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from lddu.runs import baselines
 from lddu.data.batching import take
 from lddu.data.synthetic import generate
 from lddu.metrics import nll
+from lddu.runs import baselines
 from lddu.training.state import base_rate
 
 

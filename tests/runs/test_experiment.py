@@ -5,9 +5,9 @@ import json
 import numpy as np
 import pytest
 
-from lddu.runs import experiment, results
 from lddu.data.card import Findings, make_card
 from lddu.data.dataset import Dataset, Split
+from lddu.runs import experiment, results
 from lddu.runs.predictions import Predictions
 
 pytestmark = pytest.mark.slow  # whole runs
