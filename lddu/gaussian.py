@@ -11,6 +11,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from lddu.draws import unbatched
+
 
 class Gaussian(NamedTuple):
     """A diagonal Gaussian.
@@ -124,5 +126,6 @@ def sample(key: Array, q: Gaussian, num_samples: int) -> Array:
     Returns:
       (K, ..., Z) samples, differentiable in the mean and the variance.
     """
-    noise = jax.random.normal(key, (num_samples, *q.mean.shape), q.mean.dtype)
+    shape, dtype = (num_samples, *q.mean.shape), q.mean.dtype
+    noise = unbatched(lambda key: jax.random.normal(key, shape, dtype), key)
     return q.mean + jnp.sqrt(q.var) * noise

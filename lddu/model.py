@@ -1,6 +1,7 @@
 """The LDDU model: encoders, label attention, latent Gaussians, fusion, expected probability."""
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import flax.linen as nn
@@ -9,15 +10,25 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from lddu.config import ModalityConfig, ModelConfig
+from lddu import gaussian
+from lddu.config import ExecutionConfig, ModalityConfig, ModelConfig
 from lddu.gaussian import Gaussian
 from lddu.nn.encoder import ModalityEncoder, windows
-from lddu.nn.fusion import FUSIONS
+from lddu.nn.fusion import ConcatenationFusion, GaussianFusion
 from lddu.nn.label_attention import LabelAttention
 from lddu.nn.latent import LatentGaussian
 from lddu.nn.statistics import PooledStatistics
+from lddu.official.gate import GateFusion
 from lddu.packing.structs import Packing
 from lddu.structs import Batch, Modality, Prediction
+
+FUSIONS: dict[str, Callable[..., nn.Module]] = {
+    "precision": GaussianFusion,
+    "equal": functools.partial(GaussianFusion, combine=gaussian.average),
+    "gate": GateFusion,
+    "concatenation": ConcatenationFusion,
+}
+"""Name in `ModelConfig.fusion` -> its module."""
 
 
 class LDDU(nn.Module):
@@ -34,6 +45,7 @@ class LDDU(nn.Module):
     """
 
     config: ModelConfig
+    execution: ExecutionConfig = ExecutionConfig()
 
     @nn.compact
     def __call__(
@@ -111,9 +123,9 @@ class LDDU(nn.Module):
         packing: Packing | None,
     ) -> Array:
         cfg = self.config
-        states = ModalityEncoder(cfg.encoder, m.length, m.stride, name=f"encoder_{m.name}")(
-            values, mask, deterministic, packing
-        )
+        states = ModalityEncoder(
+            cfg.encoder, m.length, m.stride, self.execution, name=f"encoder_{m.name}"
+        )(values, mask, deterministic, packing)
         features = LabelAttention(cfg.label_dropout, name=f"label_attention_{m.name}")(
             labels, states, windows(mask, m.stride).any(-1), deterministic, packing
         )

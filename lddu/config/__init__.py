@@ -7,19 +7,12 @@ every loss term has a weight, and weight 0 leaves it out of the compiled step.
 
 from lddu.config.calibration import CalibrationConfig, CalibrationMethod
 from lddu.config.editing import parse, replace
+from lddu.config.execution import ExecutionConfig
+from lddu.config.loss import LossConfig, Similarity
+from lddu.config.model import EncoderConfig, Fusion, ModalityConfig, ModelConfig
 from lddu.config.presets import PRESETS, default, paper, small, tiny
-from lddu.config.schema import (
-    Config,
-    EncoderConfig,
-    Fusion,
-    LossConfig,
-    ModalityConfig,
-    ModelConfig,
-    Monitor,
-    Optimizer,
-    Similarity,
-    TrainConfig,
-)
+from lddu.config.schema import Config
+from lddu.config.training import Monitor, Optimizer, TrainConfig
 
 __all__ = [
     "PRESETS",
@@ -27,6 +20,7 @@ __all__ = [
     "CalibrationMethod",
     "Config",
     "EncoderConfig",
+    "ExecutionConfig",
     "Fusion",
     "LossConfig",
     "ModalityConfig",

@@ -2,9 +2,9 @@
 
 import dataclasses
 import math
-from typing import Literal, get_args
+from typing import Literal
 
-from lddu.config.checks import require
+from lddu.config.checks import require, require_choices
 
 CalibrationMethod = Literal[
     "none",
@@ -45,13 +45,7 @@ class CalibrationConfig:
     thresholds: Literal["shared", "per_label"] = "shared"
 
     def __post_init__(self):
-        for name, choices in (
-            ("method", get_args(CalibrationMethod)),
-            ("anchor", ("base_rate", "half")),
-            ("thresholds", ("shared", "per_label")),
-        ):
-            value = getattr(self, name)
-            require(value in choices, f"calibration: {name}={value!r}; choose from {choices}")
+        require_choices(self, "calibration")
         if self.shrinkage is not None:
             require(
                 0 <= self.shrinkage < math.inf,

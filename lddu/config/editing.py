@@ -9,13 +9,22 @@ from lddu.config.schema import Config
 
 
 def replace(config: Config, changes: Mapping[str, Any]) -> Config:
-    """A copy of a configuration with some fields changed, named by their path.
+    """Returns a copy of a configuration with some fields changed.
 
-    Example: `replace(cfg, {"train.epochs": 3, "model.encoder.hidden": 32})`. The changes are made
-    together, so that only the result must be valid.
+    The changes are made together, so that only the result must be valid.
+
+    Args:
+      config: The configuration to start from.
+      changes: Path of a field, with dots between groups -> its new value.
 
     Raises:
       ValueError: If a path names no field, or the new value is not allowed.
+
+    Example:
+      >>> from lddu import config
+      >>> cfg = config.tiny({"text": (300, 60)}, ["happy", "sad"])
+      >>> config.replace(cfg, {"train.epochs": 7, "model.encoder.layers": 2}).train.epochs
+      7
     """
     return _replace(config, changes, "")
 
@@ -39,13 +48,20 @@ def _replace(node: Any, changes: Mapping[str, Any], prefix: str) -> Any:
 
 
 def parse(change: str) -> tuple[str, Any]:
-    """Reads a change as typed on a command line: "train.epochs=3", "loss.similarity=cosine".
+    """Reads a change as typed on a command line.
+
+    Args:
+      change: Text such as "train.epochs=3" or "loss.similarity=cosine".
 
     Returns:
       The path and the value (JSON, or text where it is not JSON), as `replace` takes them.
 
     Raises:
       ValueError: If there is no "=".
+
+    Example:
+      >>> parse("train.epochs=3")
+      ('train.epochs', 3)
     """
     path, equals, text = change.partition("=")
     if not equals:

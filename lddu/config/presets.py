@@ -4,14 +4,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lddu.config.calibration import CalibrationConfig
-from lddu.config.schema import (
-    Config,
-    EncoderConfig,
-    LossConfig,
-    ModalityConfig,
-    ModelConfig,
-    TrainConfig,
-)
+from lddu.config.loss import LossConfig
+from lddu.config.model import EncoderConfig, ModalityConfig, ModelConfig
+from lddu.config.schema import Config
+from lddu.config.training import TrainConfig
 
 Modalities = Mapping[str, tuple[int, int]] | Sequence[ModalityConfig]
 
@@ -25,11 +21,11 @@ def _model(modalities: Modalities, labels: Sequence[str], **options: Any) -> Mod
 def paper(modalities: Modalities, labels: Sequence[str]) -> Config:
     """The official LDDU: forward pass, four losses and optimiser as its code computes them.
 
-    For comparison with the paper. Each thing that the default does otherwise is one field here.
+    For comparison with the paper. Each difference from the default model is one field.
 
     Args:
-      modalities: {name: (features, length)}, or `ModalityConfig`s. For converted weights in the
-        order vision, audio, text; it fixes the order in which heads concatenate.
+      modalities: {name: (features, length)}, or `ModalityConfig`s. For converted weights they
+        must be in the order vision, audio, text, in which the heads concatenate them.
       labels: Label names, any number.
 
     References:

@@ -5,7 +5,7 @@
     (probs,) = session.run(["probs"], {"values/text": ..., "mask/text": ..., "present/text": ...})
 
 Needs `pip install 'lddu[onnx]'` to write and onnxruntime or the like to run. Where JAX can run,
-`lddu.export` is the better choice: it lowers the very program that `predict` runs, in less time.
+`lddu.export` is the better choice: it exports the very program that `predict` runs, and faster.
 """
 
 import contextlib
@@ -14,7 +14,6 @@ import importlib.util
 import json
 import logging
 import os
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,13 +24,14 @@ import jax.numpy as jnp
 import numpy as np
 from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
 
-from lddu.calibration import Calibrator, Identity, Isotonic, apply
+from lddu.calibration import Calibrator, Isotonic, apply
 from lddu.config import ModelConfig, replace
 from lddu.data.normalize import normalize
-from lddu.export import stablehlo as exporting
+from lddu.export import program
+from lddu.files import atomic_path
 from lddu.model import LDDU
-from lddu.predictor import inference
-from lddu.predictor.predictor import Predictor
+from lddu.predictor import Predictor
+from lddu.predictor.network import Outputs, ensemble
 from lddu.structs import Batch, Modality, Prediction
 
 _INPUTS = ("values", "mask", "present")
@@ -54,17 +54,18 @@ def export_onnx(predictor: Predictor, path: str | os.PathLike) -> Path:
       logit_var (B, C) and weights (B, C, M): float32, with the fusions precision and equal.
 
     The metadata entry "lddu" is JSON: names of labels and modalities in order, thresholds. The file
-    does not check its input: real steps must be finite, and no T may be beyond the length. It
-    computes in float32 and holds the full attention weights, whatever
-    `encoder.dtype` and `encoder.attention` are.
+    does not check its input: real steps must be finite, and T must not exceed the length. It
+    computes in float32 and stores the full attention weights, whatever `execution.dtype` and
+    `execution.attention` are.
 
-    jax2onnx is not of this library, so what it made is compared with `predict` (in float32) before
-    it is written, on random rows by onnxruntime. The conversion takes a good many seconds; more
-    with each modality and layer, not with each member.
+    Before the file is written, its predictions are compared with those of `predict` (in float32)
+    on random rows by onnxruntime. The time of the conversion grows with the number of modalities
+    and layers, not with the number of members.
 
     Args:
-      predictor: A trained one.
-      path: A new file; folders are made. Up to 2 GB, the most that one ONNX file can hold.
+      predictor: A trained predictor.
+      path: The file to write; it must not exist, its folder is created. At most 2 GB, the limit of
+        a single ONNX file.
 
     Returns:
       The absolute path.
@@ -95,22 +96,16 @@ def export_onnx(predictor: Predictor, path: str | os.PathLike) -> Path:
             input_names=[f"{kind}/{name}" for kind in _INPUTS for name in config.modality_names],
             output_names=sorted(jax.eval_shape(function, *specifications)),  # JAX sorts
         )
-    info = exporting._info(predictor, ())
-    del info["platforms"]
-    onnx.helper.set_model_props(model, {"lddu": json.dumps(info)})
+    onnx.helper.set_model_props(model, {"lddu": json.dumps(program.describe(predictor))})
     content = model.SerializeToString()
     _compare(content, predictor)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # Written beside and moved, so that a killed export leaves no half file at `path`.
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".exporting-") as folder:
-        partial = Path(folder) / "model"
+    with atomic_path(path) as partial:
         partial.write_bytes(content)
-        partial.rename(path)
     return path
 
 
 def inputs(batch: Batch) -> dict[str, np.ndarray]:
-    """The arrays of a batch under their names in the file: what `InferenceSession.run` takes."""
+    """Returns the arrays of a batch under their names in the file, for `InferenceSession.run`."""
     named = {f"values/{n}": np.asarray(m.values, np.float32) for n, m in batch.modalities.items()}
     named |= {f"mask/{n}": np.asarray(m.mask) for n, m in batch.modalities.items()}
     return named | {f"present/{n}": np.asarray(batch.present[n]) for n in batch.modalities}
@@ -118,7 +113,7 @@ def inputs(batch: Batch) -> dict[str, np.ndarray]:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Without the hundreds of warnings about inner shapes that say nothing to the user."""
+    """Silences hundreds of warnings about inner shapes."""
     logger = logging.getLogger("onnx_ir")
     before = logger.level
     logger.setLevel(logging.ERROR)
@@ -129,60 +124,50 @@ def _quiet() -> Iterator[None]:
 
 
 def _plain(predictor: Predictor) -> Predictor:
-    """The same model without what concerns devices and training alone."""
-    plain = {"attention": "full", "dtype": "float32", "row_block": 0}
-    changes = {f"model.encoder.{name}": value for name, value in plain.items()}
-    return dataclasses.replace(predictor, config=replace(predictor.config, changes))
+    """Returns the same predictor with the plain kernels, in float32."""
+    plain = {"execution.attention": "full", "execution.dtype": "float32", "execution.row_block": 0}
+    return dataclasses.replace(predictor, config=replace(predictor.config, plain))
 
 
 def _function(
     predictor: Predictor, specifications: Sequence[jax.ShapeDtypeStruct]
 ) -> Callable[..., dict[str, jax.Array]]:
-    """As `lddu.export` has it, in operations that jax2onnx knows, of arrays one by one."""
-    config = predictor.config.model
-    model, names = LDDU(config), config.modality_names
-    thresholds = exporting._thresholds(predictor)
+    """Returns the prediction as a function of single arrays, in operations jax2onnx converts."""
+    network = predictor.network
+    model, names = LDDU(network.config, network.execution), network.config.modality_names
     size = len(names)
 
-    def prepared(arrays: Sequence[jax.Array]) -> Batch:
+    def batch_of(arrays: Sequence[jax.Array]) -> Batch:
         values, mask, present = (
             dict(zip(names, arrays[i : i + size], strict=True)) for i in (0, size, 2 * size)
         )
         return Batch({name: Modality(values[name], mask[name]) for name in names}, present)
 
     def member(params: Any, *arrays: jax.Array) -> Prediction:
-        batch = normalize(prepared(arrays), predictor.normalizer)
+        batch = normalize(batch_of(arrays), network.normalizer)
         return model.apply({"params": params}, batch)
 
-    params = jax.tree.map(jnp.asarray, predictor.params)
-    # All members at once, because jax2onnx gives an invalid loop for the lax.map of `forward`.
+    params = jax.tree.map(jnp.asarray, network.params)
+    # All members at once, because jax2onnx converts the loop of `lax.map` wrongly.
     together = jax.vmap(member, in_axes=(0, *[None] * len(specifications)))
-    program, shapes = jax.make_jaxpr(together, return_shape=True)(params, *specifications)
+    traced, shapes = jax.make_jaxpr(together, return_shape=True)(params, *specifications)
     leaves, structure = jax.tree.leaves(params), jax.tree.structure(shapes)
 
     def run(*arrays: jax.Array) -> dict[str, jax.Array]:
-        seen = prepared(arrays).observed(names).any(-1)
-        found = _evaluate(program.jaxpr, program.consts, *leaves, *arrays)
-        members = jax.tree.unflatten(structure, found)
-        rest = inference._ensemble(members)
-        # The calibrator is applied here, not there, for what `_calibrated` says.
-        mean = inference.combine_members(members.logits, Identity(), seen)["logits"]
-        each = _calibrated(predictor.calibrator, members.logits, seen)
-        parts = inference.combine_members(each, Identity(), seen)
-        probs = jax.nn.sigmoid(_calibrated(predictor.calibrator, mean, seen))
-        outputs = {name: parts[name] for name in ("aleatoric", "epistemic")}
-        outputs |= {"probs": probs, "decisions": probs >= thresholds}
-        optional = {name: getattr(rest, name) for name in exporting._OPTIONAL}
-        return outputs | {name: x for name, x in optional.items() if x is not None}
+        seen = batch_of(arrays).observed(names).any(-1)
+        results = _evaluate(traced.jaxpr, traced.consts, *leaves, *arrays)
+        members = jax.tree.unflatten(structure, results)
+        members = Outputs(members.logits, ensemble(members))
+        return program.outputs(predictor, members, seen, _map(predictor.calibrator))
 
     return run
 
 
 def _evaluate(jaxpr: Jaxpr, consts: Sequence[Any], *args: Any) -> list[Any]:
-    """Evaluates a program operation by operation, inner functions too.
+    """Evaluates a program operation by operation, including inner functions.
 
-    So jax2onnx sees only operations of `jax.lax`: those of Flax it would replace by its own, which
-    fail under `vmap`. Padding is done in another way, because it fails at that of an open size.
+    jax2onnx then sees only operations of `jax.lax`: it would replace those of Flax by its own,
+    which fail under `vmap`. Padding of open sizes, which it does not convert, is done differently.
     """
     known = dict(zip([*jaxpr.constvars, *jaxpr.invars], [*consts, *args], strict=True))
 
@@ -204,7 +189,7 @@ def _evaluate(jaxpr: Jaxpr, consts: Sequence[Any], *args: Any) -> list[Any]:
 
 
 def _padded(x: jax.Array, value: jax.Array, config: Sequence[tuple[int, int, int]]) -> jax.Array:
-    """`jax.lax.pad`, as far as the model uses it: at the ends of axes."""
+    """Computes `jax.lax.pad` as far as the model uses it: at the ends of axes."""
     for axis, (_, more, _) in enumerate(config):
         if more:
             shape = (*x.shape[:axis], more, *x.shape[axis + 1 :])
@@ -212,40 +197,42 @@ def _padded(x: jax.Array, value: jax.Array, config: Sequence[tuple[int, int, int
     return x
 
 
-def _calibrated(calibrator: Calibrator, logits: jax.Array, seen: jax.Array) -> jax.Array:
-    if isinstance(calibrator, Isotonic):  # label by label: jax2onnx has no jnp.interp under vmap
-        maps = zip(*(jnp.asarray(x).T for x in calibrator), strict=True)
+def _map(calibrator: Calibrator) -> Callable[[jax.Array], jax.Array]:
+    """Returns the calibrator's map in operations that jax2onnx converts."""
+    if not isinstance(calibrator, Isotonic):
+        return lambda logits: apply(calibrator, logits)
+    # Label by label: jax2onnx does not convert `jnp.interp` under `vmap`.
+    maps = list(zip(*(jnp.asarray(x).T for x in calibrator), strict=True))
+
+    def interpolated(logits: jax.Array) -> jax.Array:
         columns = [jnp.interp(logits[..., c], *knots) for c, knots in enumerate(maps)]
-        calibrated = jnp.stack(columns, -1)
-    else:
-        calibrated = apply(calibrator, logits)
-    return jnp.where(seen[:, None], calibrated, logits)
+        return jnp.stack(columns, -1)
+
+    return interpolated
 
 
 class _Scope(jax.export.SymbolicScope):
-    """One that jax2onnx, which copies the operations it converts, does not copy with them."""
+    """A scope that jax2onnx, which copies the operations it converts, does not copy with them."""
 
     def __deepcopy__(self, memo: dict) -> "_Scope":
         return self
 
 
 def _specifications(config: ModelConfig) -> list[jax.ShapeDtypeStruct]:
-    """Shapes and types of all values, masks and presences, with open sizes."""
-    steps = [f"time_{i}" for i in range(len(config.modalities))]
-    limits = [f"{t} <= {m.length}" for t, m in zip(steps, config.modalities, strict=True)]
-    batch, *times = jax.export.symbolic_shape(", ".join(["batch", *steps]), scope=_Scope(limits))
+    """Returns the shapes and types of all values, masks and presences, with open sizes."""
+    batch, times = program.open_sizes(config, _Scope(program.limits(config)))
     sized = [
         (m, m.length if m.stride > 1 else t) for m, t in zip(config.modalities, times, strict=True)
     ]
     return [
-        *(jax.ShapeDtypeStruct((batch, t, m.features), jnp.float32) for m, t in sized),
-        *(jax.ShapeDtypeStruct((batch, t), jnp.bool_) for _, t in sized),
-        *(jax.ShapeDtypeStruct((batch,), jnp.bool_) for _ in sized),
+        *(program.array((batch, t, m.features)) for m, t in sized),
+        *(program.array((batch, t), bool) for _, t in sized),
+        *(program.array((batch,), bool) for _ in sized),
     ]
 
 
 def _random_batch(predictor: Predictor) -> Batch:
-    """Rows of normal features like those of training, ragged and with modalities missing."""
+    """Draws normal features like those of training, ragged and with modalities missing."""
     rng, rows = np.random.default_rng(0), 8
     modalities = {}
     for m in predictor.config.model.modalities:
@@ -257,7 +244,7 @@ def _random_batch(predictor: Predictor) -> Batch:
 
 
 def _compare(content: bytes, predictor: Predictor) -> None:
-    """Raises a RuntimeError where a converted model does not predict as the predictor."""
+    """Raises RuntimeError unless the converted model predicts as the predictor does."""
     import onnxruntime
 
     batch = _random_batch(predictor)
@@ -266,7 +253,7 @@ def _compare(content: bytes, predictor: Predictor) -> None:
     found = session.run(fields, inputs(batch))
     wanted = predictor.predict(batch, batch_size=batch.size, fields=fields)
     for name, got in zip(fields, found, strict=True):
-        # Not all: next to a steep step of an isotonic map, rounding may make a difference.
+        # A share, because a steep calibrator magnifies rounding.
         off = np.mean(~(np.abs(got - getattr(wanted, name)) <= _TOLERANCE))
         if off > 0.1:
             raise RuntimeError(

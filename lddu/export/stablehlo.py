@@ -1,10 +1,10 @@
-"""A trained `Predictor` as one file that runs without this library.
+"""A trained `Predictor` as one StableHLO file that runs with JAX alone.
 
     lddu.export.export(predictor, "model.lddu")
     model = lddu.export.load("model.lddu")
     model(batch)["probs"]
 
-The file holds a program (StableHLO, by `jax.export`) and a description. It is a ZIP archive of
+The file holds a program (by `jax.export`) and a description. It is a ZIP archive of
 `model.jax`, `model.json` and a `README.txt` that says how to run it with jax alone; `load` comes
 from `lddu.export.reader`, a single file that can be copied. JAX promises that releases of the next
 six months at least can still run it.
@@ -14,30 +14,25 @@ import contextlib
 import importlib.util
 import json
 import os
-import tempfile
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
 import jax.export
-import jax.numpy as jnp
-import numpy as np
 
 from lddu.config import ModelConfig
+from lddu.export.program import array, describe, open_sizes, prediction
 from lddu.export.reader import FORMAT, INFO, MODEL, README, ExportedPredictor, load
-from lddu.predictor import inference
-from lddu.predictor.predictor import Predictor
-from lddu.structs import Batch, Modality
+from lddu.files import atomic_path
+from lddu.predictor import Predictor
 from lddu.version import __version__
 
 __all__ = ["PLATFORMS", "ExportedPredictor", "export", "load"]
 
 PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
-"""What a model can be exported for, from any machine."""
-
-_OPTIONAL = ("logit_var", "weights")  # of some fusions only
+"""Platforms that a model can be exported for, from any machine."""
 
 _README = """\
 A trained multi-label classifier, exported by lddu {version}. To run it: pip install jax flatbuffers
@@ -77,14 +72,18 @@ def export(
     """Writes a predictor, with all of its members, as one file; `load` reads it.
 
     The number of rows and the length of each modality stay open, up to the configured lengths. The
-    file is about as large as the parameters; nothing is random in it. It gives the probabilities of
-    `predict` up to rounding, which a steep step of an isotonic map can magnify; the decision of a
-    probability that lies on its threshold may then differ.
+    file is about as large as the parameters, and nothing in it is random.
+
+    The uncalibrated logits equal those of `predict` up to rounding. The calibrator magnifies such
+    a difference by its slope at most: an isotonic map fitted by this library has a bounded slope
+    (`lddu.calibration.isotonic`), and every calibrated probability lies between those of two
+    logits that close to the exact one. A decision can differ where a probability is that close to
+    its threshold.
 
     Args:
-      predictor: A trained one.
-      path: A new file; folders are made.
-      platforms: Some of `PLATFORMS`. None of them needs to be there.
+      predictor: A trained predictor.
+      path: The file to write; it must not exist, its folder is created.
+      platforms: Platforms of `PLATFORMS` to export for. None of them needs to be available.
 
     Returns:
       The absolute path.
@@ -105,28 +104,23 @@ def export(
         raise FileExistsError(f"{path} exists; choose another path")
     config = predictor.config.model
     with _without_source_paths():
-        exported = jax.export.export(jax.jit(_function(predictor)), platforms=platforms)(
+        exported = jax.export.export(jax.jit(prediction(predictor)), platforms=platforms)(
             *_specifications(config)
         )
     contents = {
-        INFO: json.dumps(_info(predictor, platforms), indent=2),
+        INFO: json.dumps({"format": FORMAT, **describe(predictor, platforms)}, indent=2),
         README: _README.format(version=__version__),
         MODEL: bytes(exported.serialize()),
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # Written beside and moved, so that a killed export leaves no half file at `path`.
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".exporting-") as folder:
-        partial = Path(folder) / "model"
-        with zipfile.ZipFile(partial, "w") as file:
-            for name, content in contents.items():
-                file.writestr(zipfile.ZipInfo(name), content)  # no date: the same file each time
-        partial.rename(path)
+    with atomic_path(path) as partial, zipfile.ZipFile(partial, "w") as file:
+        for name, content in contents.items():
+            file.writestr(zipfile.ZipInfo(name), content)  # no date: the same file each time
     return path
 
 
 @contextlib.contextmanager
 def _without_source_paths() -> Iterator[None]:
-    """Else the program names the source files of this machine, with their folders."""
+    """Keeps the paths of this machine's source files out of the program."""
     option = "jax_traceback_in_locations_limit"
     before = getattr(jax.config, option)
     jax.config.update(option, 0)
@@ -136,61 +130,12 @@ def _without_source_paths() -> Iterator[None]:
         jax.config.update(option, before)
 
 
-def _function(predictor: Predictor) -> Callable[..., dict[str, jax.Array]]:
-    """What `Predictor.predict` computes, as one function of arrays with all else inside."""
-    names = predictor.config.model.modality_names
-    thresholds = _thresholds(predictor)
-
-    def run(values, mask, present):
-        batch = Batch({name: Modality(values[name], mask[name]) for name in names}, present)
-        members = inference.forward(predictor.config.model)(
-            predictor.params, predictor.normalizer, batch, {}
-        )
-        seen = batch.observed(names).any(-1)
-        outputs = inference.combine_members(members.logits, predictor.calibrator, seen)
-        outputs = {name: outputs[name] for name in ("probs", "aleatoric", "epistemic")}
-        outputs["decisions"] = outputs["probs"] >= thresholds
-        rest = {name: getattr(members.rest, name) for name in _OPTIONAL}
-        return outputs | {name: x for name, x in rest.items() if x is not None}
-
-    return run
-
-
-def _thresholds(predictor: Predictor) -> np.ndarray:
-    """The smallest float32 that are not below the thresholds, so that they decide the same."""
-    exact = np.asarray(predictor.thresholds, np.float64)
-    near = exact.astype(np.float32)
-    return np.where(near < exact, np.nextafter(near, np.float32(np.inf)), near)
-
-
 def _specifications(config: ModelConfig) -> tuple[dict[str, Any], ...]:
-    """Shapes and types of values, mask and present, with open sizes."""
-    steps = [f"time_{i}" for i in range(len(config.modalities))]
-    limits = [f"{t} <= {m.length}" for t, m in zip(steps, config.modalities, strict=True)]
-    batch, *times = jax.export.symbolic_shape(", ".join(["batch", *steps]), constraints=limits)
+    """Returns the shapes and types of values, mask and present, with open sizes."""
+    batch, times = open_sizes(config)
     sized = list(zip(config.modalities, times, strict=True))
-
-    def array(shape: tuple, dtype: Any) -> jax.ShapeDtypeStruct:
-        return jax.ShapeDtypeStruct(shape, dtype)
-
     return (
-        {m.name: array((batch, t, m.features), jnp.float32) for m, t in sized},
-        {m.name: array((batch, t), jnp.bool_) for m, t in sized},
-        {m.name: array((batch,), jnp.bool_) for m, _ in sized},
+        {m.name: array((batch, t, m.features)) for m, t in sized},
+        {m.name: array((batch, t), bool) for m, t in sized},
+        {m.name: array((batch,), bool) for m, _ in sized},
     )
-
-
-def _info(predictor: Predictor, platforms: Sequence[str]) -> dict[str, Any]:
-    config = predictor.config.model
-    return {
-        "format": FORMAT,
-        "labels": list(config.labels),
-        "modalities": [
-            {"name": m.name, "features": m.features, "length": m.length} for m in config.modalities
-        ],
-        "thresholds": np.asarray(predictor.thresholds, float).tolist(),
-        "members": int(jax.tree.leaves(predictor.params)[0].shape[0]),
-        "platforms": list(platforms),
-        "lddu": __version__,
-        "jax": jax.__version__,
-    }

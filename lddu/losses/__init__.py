@@ -1,7 +1,8 @@
-"""Losses: pure functions on arrays, un-reduced where that has a meaning, and their weighted sum."""
+"""Losses: pure functions on arrays that return one value per entry, and their weighted sum."""
 
+from lddu.losses.bank import Bank, empty_bank, enqueue
 from lddu.losses.classification import binary_cross_entropy
-from lddu.losses.contrastive import Bank, empty_bank, enqueue, supervised_contrastive
+from lddu.losses.contrastive import supervised_contrastive
 from lddu.losses.objective import initial_bank, objective
 from lddu.losses.spread import spread_calibration
 

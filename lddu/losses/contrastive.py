@@ -1,4 +1,4 @@
-"""Contrastive disentanglement of latent Gaussians, with a memory bank of past features."""
+"""Contrastive disentanglement of latent Gaussians against the batch and a memory bank."""
 
 from typing import Literal, NamedTuple
 
@@ -8,70 +8,11 @@ from jax import Array
 
 from lddu.config import Similarity
 from lddu.gaussian import Gaussian
-
-_EMPTY = -1
-_NOBODYS = 1_000_000  # ids from here on are given once only
-
-
-class Bank(NamedTuple):
-    """A ring buffer of detached features.
-
-    Attributes:
-      features: (N, F) embeddings, as `embed` makes them.
-      classes: (N,) int class ids; -1 where the slot is still empty.
-      cursor: () int, the slot that is written next.
-    """
-
-    features: Array
-    classes: Array
-    cursor: Array
-
-
-def empty_bank(size: int, width: int) -> Bank:
-    """A bank of `size` empty slots for features of `width`."""
-    return Bank(
-        jnp.zeros((size, width), jnp.float32),
-        jnp.full((size,), _EMPTY, jnp.int32),
-        jnp.zeros((), jnp.int32),
-    )
-
-
-def random_bank(key: Array, size: int, width: int) -> Bank:
-    """The bank as the official code starts it: noise that every anchor is pushed away from.
-
-    Features are standard normal, scaled to unit norm over the bank (not over each feature vector);
-    classes are such that no entry is anyone's positive.
-    """
-    noise = jax.random.normal(key, (size, width))
-    features = noise * jax.lax.rsqrt(jnp.square(noise).sum(0) + 1e-12)
-    return empty_bank(size, width)._replace(
-        features=features, classes=_NOBODYS + jnp.arange(size, dtype=jnp.int32)
-    )
-
-
-def enqueue(bank: Bank, features: Array, classes: Array) -> Bank:
-    """Writes features over the oldest entries; no gradient passes through the bank.
-
-    Args:
-      bank: The bank, N slots.
-      features: (n, F). If n exceeds N, the last N are kept.
-      classes: (n,) int; -1 marks entries that later contrasts must ignore.
-
-    Returns:
-      The new bank.
-    """
-    size = bank.classes.shape[0]
-    features = jax.lax.stop_gradient(features)[-size:]
-    slots = (bank.cursor + jnp.arange(features.shape[0])) % max(size, 1)
-    return Bank(
-        bank.features.at[slots].set(features.astype(bank.features.dtype)),
-        bank.classes.at[slots].set(classes[-size:].astype(bank.classes.dtype)),
-        (bank.cursor + features.shape[0]) % max(size, 1),
-    )
+from lddu.losses.bank import EMPTY, Bank
 
 
 def embed(q: Gaussian, similarity: Similarity) -> Array:
-    """The feature vector that stands for a Gaussian in a contrast.
+    """Returns the feature vector that represents a Gaussian in a contrast.
 
     Args:
       q: Gaussian of shape (..., Z).
@@ -88,13 +29,14 @@ def embed(q: Gaussian, similarity: Similarity) -> Array:
 
 
 def compare(a: Array, b: Array, similarity: Similarity) -> Array:
-    """Pairwise similarity in [-1, 1] of embeddings.
+    """Computes the pairwise similarity, in [-1, 1], of embeddings.
 
     Args:
-      a: (n, 2 Z).
-      b: (m, 2 Z).
-      similarity: As in `embed`. "bhattacharyya" is the coefficient per latent dimension (the Z-th
-        root of the overlap of the Gaussians), computed in blocks of rows to bound memory.
+      a: (n, 2 Z) embeddings.
+      b: (m, 2 Z) embeddings.
+      similarity: The similarity that they were made for by `embed`. "bhattacharyya" is the
+        coefficient per latent dimension (the Z-th root of the overlap of the Gaussians), computed
+        in blocks of rows to bound memory.
 
     Returns:
       (n, m).
@@ -124,7 +66,7 @@ def supervised_contrastive(
     anchors: Literal["batch", "bank"] = "batch",
     num_classes: int | None = None,
 ) -> Array:
-    """Supervised contrastive loss of each anchor against the batch and the bank.
+    """Computes the supervised contrastive loss of each anchor against the batch and the bank.
 
     For anchor i with positives P(i), the entries of its class other than itself:
     -1/|P(i)| sum_p log( exp(s_ip / t) / sum_{j != i} exp(s_ij / t) ).
@@ -133,31 +75,30 @@ def supervised_contrastive(
       features: (n, F) embeddings of the batch.
       classes: (n,) int class ids; -1 for entries to ignore.
       bank: Past features; empty slots are ignored.
-      temperature: t.
-      similarity: As in `embed`.
-      anchors: "batch": its n entries. "bank": these and the N of the bank, as in the official code;
-        the matrix of similarities is then (n + N, n + N).
-      num_classes: If ids of positives are below this, "cosine" takes less time: an anchor's
-        similarities to its positives sum to its similarity with their sum. No id from here on may
-        occur twice.
+      temperature: Temperature t of the similarities.
+      similarity: The similarity that the embeddings were made for by `embed`.
+      anchors: "batch" uses the n entries of the batch, "bank" also the N of the bank, as in the
+        official code; the matrix of similarities is then (n + N, n + N).
+      num_classes: A number above all ids that occur more than once. With it "cosine" needs less
+        time: an anchor's similarities to its positives sum to its similarity with their sum.
 
     Returns:
       (n,) or (n + N,) losses, 0 for ignored entries and for anchors without a positive. Reduce with
-      `sum / count(nonzero)` or as you like.
+      `sum / count(nonzero)`.
 
     References:
       Khosla et al., "Supervised Contrastive Learning", NeurIPS 2020, L_out.
     """
-    # Ignored entries may hold anything, NaN included; any valid embedding will do in their place.
-    own = _Keys(jnp.where((classes != _EMPTY)[:, None], features, 1.0), classes)
+    # Ignored entries may hold anything, NaN included, and are replaced by a valid embedding.
+    own = _Keys(jnp.where((classes != EMPTY)[:, None], features, 1.0), classes)
     past = jax.lax.stop_gradient(
-        _Keys(jnp.where((bank.classes != _EMPTY)[:, None], bank.features, 1.0), bank.classes)
+        _Keys(jnp.where((bank.classes != EMPTY)[:, None], bank.features, 1.0), bank.classes)
     )
     anchor = (
         own if anchors == "batch" else _Keys(*map(jnp.concatenate, zip(own, past, strict=True)))
     )
     places = jnp.arange(anchor.classes.shape[0])
-    # The bank apart from the batch, because no gradient is wanted for it.
+    # The bank is contrasted apart from the batch because it needs no gradient.
     parts = [
         _contrast(anchor, keys, places[:, None] - first, similarity, temperature, num_classes)
         for keys, first in ((own, 0), (past, own.classes.shape[0]))
@@ -167,7 +108,7 @@ def supervised_contrastive(
     for part in parts[1:]:
         count, positives = count + part.count, positives + part.positives
         log_total = jnp.logaddexp(log_total, part.log_total)
-    # The logarithm of nothing is -inf: select before subtracting.
+    # The logarithm of an empty sum is -inf: select before subtracting.
     log_total = jnp.where(count > 0, log_total, 0.0)
     return jnp.where(count > 0, log_total - positives / jnp.maximum(count, 1), 0.0)
 
@@ -191,10 +132,9 @@ def _contrast(
     temperature: float,
     num_classes: int | None,
 ) -> _Contrast:
-    """What anchors meet among keys; the key at `offsets` (n, 1) is the anchor itself."""
+    """Contrasts anchors with keys; the key at `offsets` (n, 1) is the anchor itself."""
     logits = compare(anchor.features, keys.features, similarity) / temperature
-    # Masks are only named here: compiled, each lives inside the one pass that uses it.
-    valid = (keys.classes != _EMPTY) & (jnp.arange(keys.classes.shape[0]) != offsets)
+    valid = (keys.classes != EMPTY) & (jnp.arange(keys.classes.shape[0]) != offsets)
     if similarity == "cosine" and num_classes is not None:
         count, positives = _positives(anchor, keys, offsets[:, 0], num_classes)
         positives = positives / temperature
@@ -205,9 +145,9 @@ def _contrast(
 
 
 def _positives(anchor: _Keys, keys: _Keys, offsets: Array, num_classes: int) -> tuple[Array, Array]:
-    """The number of each anchor's positives, and the sum of its cosine similarities to them."""
+    """Counts each anchor's positives and sums its cosine similarities to them."""
     dtype = keys.features.dtype
-    # All zeros for ids that are no class. Products rather than indices, for the gradient.
+    # Zeros for ids outside the classes. Products rather than indices, for the gradient.
     of_anchors, of_keys = (
         jax.nn.one_hot(x.classes, num_classes, dtype=dtype) for x in (anchor, keys)
     )
@@ -221,12 +161,12 @@ def _positives(anchor: _Keys, keys: _Keys, offsets: Array, num_classes: int) -> 
 def label_state_classes(
     labels: Array, modalities: int, where: Array, *, cross_modal: bool
 ) -> Array:
-    """Class ids of (sample, label, modality) entries: which label, present or absent.
+    """Returns class ids of (sample, modality, label) entries: which label, present or absent.
 
     Args:
       labels: (B, C) targets in [0, 1]; at 1/2 and above a label counts as present.
-      modalities: M.
-      where: (B, M) bool, entries that exist.
+      modalities: Number of modalities M.
+      where: (B, M) bool, True where a sample has the modality.
       cross_modal: Whether modalities share classes, so that positives cross modalities.
 
     Returns:
@@ -237,7 +177,7 @@ def label_state_classes(
     ids = (jnp.arange(num_labels) + num_labels * state)[:, None, :]
     if not cross_modal:
         ids = ids + 2 * num_labels * jnp.arange(modalities)[:, None]
-    return jnp.where(where[:, :, None], ids, _EMPTY)
+    return jnp.where(where[:, :, None], ids, EMPTY)
 
 
 def _unit(x: Array) -> Array:

@@ -6,31 +6,25 @@ from jax import Array
 
 from lddu.config import LossConfig, ModelConfig
 from lddu.gaussian import Gaussian, kl_from_standard_normal
+from lddu.losses.bank import Bank, empty_bank, enqueue
 from lddu.losses.classification import binary_cross_entropy
-from lddu.losses.contrastive import (
-    Bank,
-    embed,
-    empty_bank,
-    enqueue,
-    label_state_classes,
-    random_bank,
-    supervised_contrastive,
-)
-from lddu.losses.spread import official_spread, spread_calibration
+from lddu.losses.contrastive import embed, label_state_classes, supervised_contrastive
+from lddu.losses.spread import spread_calibration
+from lddu.official.losses import official_spread, random_bank_entries
 from lddu.structs import Batch, Prediction
 
 
 def objective(
     prediction: Prediction, batch: Batch, bank: Bank, model: ModelConfig, loss: LossConfig
 ) -> tuple[Array, dict[str, Array], Bank]:
-    """The loss of a batch, its terms, and the bank after it.
+    """Computes the loss of a batch, its terms, and the bank after it.
 
     Args:
       prediction: The model's output for `batch`.
-      batch: With labels. Rows of weight 0 do not count, in any term.
-      bank: Contrastive memory from the steps before.
-      model: The model's configuration.
-      loss: Term weights; a term of weight 0 is not computed.
+      batch: A batch with labels. Rows of weight 0 do not count in any term.
+      bank: Memory bank that earlier steps filled.
+      model: The configuration of the model.
+      loss: The weights of the terms; a term of weight 0 is not computed.
 
     Returns:
       The scalar loss; its terms before weighting, by name ("nll" and those switched on); the bank.
@@ -73,11 +67,20 @@ def objective(
 
 
 def initial_bank(model: ModelConfig, loss: LossConfig, key: Array | None = None) -> Bank:
-    """The bank that the first call of `objective` takes; `key` is for `bank_start="random"`."""
-    size = loss.bank_size if loss.contrastive else 0
+    """Returns the memory bank for the first call of `objective`.
+
+    Args:
+      model: The configuration of the model.
+      loss: The configuration of the objective.
+      key: PRNG key for `bank_start="random"`; None uses a fixed one.
+    """
+    size, width = loss.bank_size if loss.contrastive else 0, 2 * model.latent
+    bank = empty_bank(size, width)
     if loss.bank_start == "random":
-        return random_bank(jax.random.key(0) if key is None else key, size, 2 * model.latent)
-    return empty_bank(size, 2 * model.latent)
+        key = jax.random.key(0) if key is None else key
+        features, classes = random_bank_entries(key, size, width)
+        bank = bank._replace(features=features, classes=classes)
+    return bank
 
 
 def _spread(

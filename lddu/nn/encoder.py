@@ -1,5 +1,6 @@
-"""Transformer encoders for padded sequences, in the post-norm form of BERT and LDDU."""
+"""Transformer encoders for padded or packed sequences, in the post-norm form of BERT and LDDU."""
 
+import dataclasses
 import functools
 import math
 from collections.abc import Callable
@@ -8,37 +9,48 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from einops import rearrange
 from jax import Array
 
-from lddu.config import EncoderConfig
-from lddu.nn.attention import attend
+from lddu.config import EncoderConfig, ExecutionConfig
+from lddu.nn.attention import attend, join_rows, split_rows
 from lddu.nn.dropout import Dropout
-from lddu.nn.matmul import dense_product
+from lddu.nn.matmul import dense_matmul
 from lddu.packing.layout import lay_out
-from lddu.packing.structs import Packing
+from lddu.packing.structs import Packing, Places
 
 
 class TransformerLayer(nn.Module):
     """One post-norm layer: attention, residual, LayerNorm, feed-forward, residual, LayerNorm."""
 
     config: EncoderConfig
+    execution: ExecutionConfig = ExecutionConfig()
 
     @nn.compact
-    def __call__(self, x: Array, mask: Array, deterministic: bool) -> Array:
-        """Maps (B, T, hidden) to (B, T, hidden); `mask` as in `lddu.nn.attention.attend`."""
-        cfg = self.config
-        dtype = compute_dtype(cfg)
-        init = _kernel_init(cfg)
-        product = _product(deterministic)
+    def __call__(
+        self, x: Array, mask: Array, deterministic: bool, places: Places | None = None
+    ) -> Array:
+        """Maps (B, T, hidden) to (B, T, hidden).
+
+        Args:
+          x: States of the steps.
+          mask: As in `lddu.nn.attention.attend`: (B, T) or (B, T, T).
+          deterministic: Whether to leave out dropout.
+          places: Sample and step at each place, which key the dropout.
+        """
+        cfg, dtype = self.config, compute_dtype(self.execution)
+        init, product = _kernel_init(cfg), _dot_general(deterministic)
         # One product for all three: wider matrices, and the input is read once.
         parts = [_HeadWeights(cfg, name=name)() for name in ("query", "key", "value")]
         kernel, bias = (jnp.concatenate(x, axis=-1) for x in zip(*parts, strict=True))
         x, kernel, bias = nn.dtypes.promote_dtype(x, kernel, bias, dtype=dtype)
-        heads = (*x.shape[:2], cfg.heads, cfg.hidden // cfg.heads)
-        joined = jnp.split(product(x, kernel, (((2,), (0,)), ((), ()))) + bias, 3, axis=-1)
-        query, key, value = (part.reshape(heads) for part in joined)
-        dropout_key = None if deterministic else self.make_rng("dropout")
-        y = attend(query, key, value, mask, dropout_key, cfg.attention_dropout, cfg.attention)
+        joined = product(x, kernel, (((2,), (0,)), ((), ()))) + bias
+        query, key, value = rearrange(
+            joined, "b t (three h k) -> three b t h k", three=3, h=cfg.heads
+        )
+        rate, form = cfg.attention_dropout, self.execution.attention
+        dropout_key = None if deterministic or rate == 0 else self.make_rng("dropout")
+        y = attend(query, key, value, mask, dropout_key, rate, form, places)
         dense = functools.partial(nn.Dense, kernel_init=init, dtype=dtype, dot_general=product)
         y = nn.DenseGeneral(
             cfg.hidden,
@@ -48,23 +60,23 @@ class TransformerLayer(nn.Module):
             dot_general=product,
             name="attention_out",
         )(y)
-        y = Dropout(cfg.dropout)(y, deterministic)
-        x = _norm(cfg, "attention_norm")(x + y)
+        y = Dropout(cfg.dropout)(y, deterministic, places)
+        x = _norm(cfg, dtype, "attention_norm")(x + y)
         y = dense(cfg.feed_forward, name="feed_forward_in")(x)
         y = _gelu(y)
         y = dense(cfg.hidden, name="feed_forward_out")(y)
-        y = Dropout(cfg.dropout)(y, deterministic)
-        return _norm(cfg, "feed_forward_norm")(x + y)
+        y = Dropout(cfg.dropout)(y, deterministic, places)
+        return _norm(cfg, dtype, "feed_forward_norm")(x + y)
 
 
 class _HeadWeights(nn.Module):
-    """Weights of a projection to all heads, kept apart by head as `nn.DenseGeneral` keeps them."""
+    """Weights of a projection to all heads, stored by head as `nn.DenseGeneral` stores them."""
 
     config: EncoderConfig
 
     @nn.compact
     def __call__(self) -> tuple[Array, Array]:
-        """The kernel (hidden, hidden) and the bias (hidden,)."""
+        """Returns the kernel (hidden, hidden) and the bias (hidden,)."""
         hidden, heads = self.config.hidden, self.config.heads
         init = _kernel_init(self.config)
         kernel = self.param(
@@ -76,62 +88,70 @@ class _HeadWeights(nn.Module):
 
 
 class Transformer(nn.Module):
-    """A stack of `TransformerLayer`s on already embedded steps."""
+    """A stack of `TransformerLayer`s on steps that are already embedded."""
 
     config: EncoderConfig
+    execution: ExecutionConfig = ExecutionConfig()
 
     @nn.compact
-    def __call__(self, x: Array, mask: Array, deterministic: bool = True) -> Array:
+    def __call__(
+        self,
+        x: Array,
+        mask: Array,
+        deterministic: bool = True,
+        places: Places | None = None,
+    ) -> Array:
         """Maps embedded steps (B, T, hidden) to (B, T, hidden).
 
         Args:
           x: Embedded steps.
           mask: As in `lddu.nn.attention.attend`: (B, T) or (B, T, T).
-          deterministic: Without dropout.
+          deterministic: Whether to leave out dropout.
+          places: Sample and step at each place, which key the dropout; None where row and step
+            number say it.
         """
-        # In an export the number of rows is a symbol, which no block divides.
+        if places is None and not deterministic:
+            places = Places(jnp.arange(x.shape[0])[:, None], jnp.arange(x.shape[1])[None])
+        # In an export the number of rows is symbolic and cannot be split into blocks.
         divisible = isinstance(x.shape[0], int) and not self.is_initializing()
-        if self.config.row_block and divisible:
-            return self._in_blocks(x, mask, deterministic)
-        return self._layers(x, mask, deterministic)
-
-    def _layers(self, x: Array, mask: Array, deterministic: bool) -> Array:
+        if self.execution.row_block and divisible:
+            return self._in_blocks(x, mask, deterministic, places)
         for i in range(self.config.layers):
-            x = TransformerLayer(self.config, name=f"layer_{i}")(x, mask, deterministic)
+            layer = TransformerLayer(self.config, self.execution, name=f"layer_{i}")
+            x = layer(x, mask, deterministic, places)
         return x
 
-    def _in_blocks(self, x: Array, mask: Array, deterministic: bool) -> Array:
-        """`_layers` block by block of rows, of which the backward pass needs only the input."""
-        rows, size = x.shape[0], self.config.row_block
-        count = -(-rows // size)
+    def _in_blocks(
+        self, x: Array, mask: Array, deterministic: bool, places: Places | None
+    ) -> Array:
+        """Applies the layers to blocks of rows; the backward pass stores their inputs only."""
+        rows, size = x.shape[0], self.execution.row_block
+        if places is not None:
+            places = Places(*(jnp.broadcast_to(each, x.shape[:2]) for each in places))
+        # Applied as a function: lifted transformations of Flax would change the dropout's keys.
+        whole = dataclasses.replace(self.execution, row_block=0)
+        layers = Transformer(self.config, whole, parent=None)
+        variables, rngs = {"params": self.variables["params"]}, dict(self.scope.rngs)
 
-        def blocks(x: Array) -> Array:
-            # Rows of a block lie apart, so that on a mesh every device has some of them.
-            x = jnp.pad(x, [(0, count * size - rows), *[(0, 0)] * (x.ndim - 1)])
-            return jnp.moveaxis(x.reshape(size, count, *x.shape[1:]), 1, 0)
+        def one(block: tuple[Array, Array, Places | None]) -> Array:
+            x, mask, places = block
+            return layers.apply(variables, x, mask, deterministic, places, rngs=rngs)
 
-        def one(module: nn.Module, _: None, block: tuple[Array, Array]) -> tuple[None, Array]:
-            return None, module._layers(*block, deterministic)
-
-        over_blocks = nn.scan(
-            nn.remat(one, prevent_cse=False),
-            variable_broadcast="params",
-            split_rngs={"params": False, "dropout": True},
-        )
-        out = over_blocks(self, None, (blocks(x), blocks(mask)))[1]
-        return jnp.moveaxis(out, 0, 1).reshape(size * count, *x.shape[1:])[:rows]
+        blocks = jax.tree.map(lambda x: split_rows(x, size), (x, mask, places))
+        return join_rows(jax.lax.map(jax.checkpoint(one), blocks), rows)
 
 
 class ModalityEncoder(nn.Module):
-    """From one modality's features to contextual states: norm, projection, positions, layers.
+    """The path from one modality's features to contextual states.
 
-    With a stride s > 1 the projection is a convolution over s steps with stride s, so that the
-    layers see ceil(T / s) steps.
+    Norm, projection, positions, layers. With a stride s > 1 the projection is a convolution over s
+    steps with stride s, so that the layers see ceil(T / s) steps.
     """
 
     config: EncoderConfig
     length: int
     stride: int = 1
+    execution: ExecutionConfig = ExecutionConfig()
 
     @nn.compact
     def __call__(
@@ -146,15 +166,14 @@ class ModalityEncoder(nn.Module):
         Args:
           values: (B, T, D) features, T at most `length`.
           mask: (B, T) bool, True at real steps.
-          deterministic: Without dropout.
-          packing: Where to put the samples' steps (after the stride), or None to leave them padded.
+          deterministic: Whether to leave out dropout.
+          packing: Where the samples' steps lie (after the stride), or None to leave them padded.
 
         Returns:
           (B, ceil(T / s), hidden), or (R, ceil(T / s), hidden) where packed. Real steps do not
           depend on what stands at padded ones.
         """
-        cfg = self.config
-        dtype = compute_dtype(cfg)
+        cfg, dtype = self.config, compute_dtype(self.execution)
         layout = lay_out(windows(mask, self.stride).any(-1), packing)
         # Padding may hold anything, NaN included; zeroed here so that 0 * NaN never meets a sum.
         x = jnp.where(mask[..., None], values, 0.0)
@@ -169,37 +188,37 @@ class ModalityEncoder(nn.Module):
             cfg.hidden,
             kernel_init=_kernel_init(cfg),
             dtype=dtype,
-            dot_general=_product(deterministic),
+            dot_general=_dot_general(deterministic),
             name="project",
         )(x)
         steps = -(-self.length // self.stride)
         table = self.param("positions", nn.initializers.normal(0.02), (steps, cfg.hidden))
-        x = _norm(cfg, "norm")(x + layout.positions(table.astype(x.dtype)))
-        x = Dropout(cfg.dropout)(x, deterministic)
-        return Transformer(cfg, name="transformer")(x, layout.attention_mask, deterministic)
+        x = _norm(cfg, dtype, "norm")(x + layout.positions(table.astype(x.dtype)))
+        places = None if deterministic else layout.places
+        x = Dropout(cfg.dropout)(x, deterministic, places)
+        layers = Transformer(cfg, self.execution, name="transformer")
+        return layers(x, layout.attention_mask, deterministic, places)
 
 
-def compute_dtype(config: EncoderConfig) -> Any:
-    """The type to compute in, or None for that of inputs and parameters."""
-    return None if config.dtype == "float32" else jnp.dtype(config.dtype)
+def compute_dtype(execution: ExecutionConfig) -> Any:
+    """Returns the number type to compute in, or None for that of inputs and parameters."""
+    return None if execution.dtype == "float32" else jnp.dtype(execution.dtype)
 
 
 def windows(x: Array, stride: int) -> Array:
-    """(B, T, ...) -> (B, ceil(T / stride), stride, ...), filled up with zeros."""
+    """Splits (B, T, ...) into (B, ceil(T / stride), stride, ...), filled up with zeros."""
     count = -(-x.shape[1] // stride)
     x = jnp.pad(x, [(0, 0), (0, count * stride - x.shape[1]), *[(0, 0)] * (x.ndim - 2)])
     return x.reshape(x.shape[0], count, stride, *x.shape[2:])
 
 
-def _norm(config: EncoderConfig, name: str) -> nn.LayerNorm:
-    # The fast variance, E[x^2] - E[x]^2, is noise for features far from 0.
-    return nn.LayerNorm(
-        config.layer_norm_epsilon, use_fast_variance=False, dtype=compute_dtype(config), name=name
-    )
+def _norm(config: EncoderConfig, dtype: Any, name: str) -> nn.LayerNorm:
+    # The fast variance, E[x^2] - E[x]^2, loses all precision for features far from 0.
+    return nn.LayerNorm(config.layer_norm_epsilon, use_fast_variance=False, dtype=dtype, name=name)
 
 
 def _gelu(x: Array) -> Array:
-    """The exact GELU by erf, which is a polynomial where the erfc of `nn.gelu` takes exponentials.
+    """Computes the exact GELU from erf, a polynomial, where `nn.gelu` uses erfc, an exponential.
 
     References:
       Hendrycks and Gimpel, "Gaussian Error Linear Units", arXiv:1606.08415.
@@ -207,8 +226,8 @@ def _gelu(x: Array) -> Array:
     return 0.5 * x * (1.0 + jax.lax.erf(x * math.sqrt(0.5)))
 
 
-def _product(deterministic: bool) -> Callable[..., Array]:
-    return jax.lax.dot_general if deterministic else dense_product
+def _dot_general(deterministic: bool) -> Callable[..., Array]:
+    return jax.lax.dot_general if deterministic else dense_matmul
 
 
 def _kernel_init(config: EncoderConfig) -> nn.initializers.Initializer:

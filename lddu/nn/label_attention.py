@@ -6,8 +6,8 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jax import Array
 
-from lddu.nn.attention import masked_softmax
 from lddu.nn.dropout import Dropout
+from lddu.nn.softmax import masked_softmax
 from lddu.packing.layout import lay_out
 from lddu.packing.structs import Packing
 

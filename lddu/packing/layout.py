@@ -1,8 +1,9 @@
 """Where the steps of a batch lie while they are encoded: padded, or packed into fewer rows.
 
-Work on padded sequences grows with the longest, (B, T). Packed, several samples share a row of T
-steps, (R, T) with R < B: all that acts on single steps is unchanged, and attention keeps to the
-steps of its own sample. Both layouts have the same methods: modules need not know which it is.
+The cost of padded sequences, (B, T), grows with the longest one. Packed, several samples share a
+row of T steps, (R, T) with R < B: operations on single steps do not change, and attention is
+limited to the steps of the same sample. Both layouts have the same methods, so that modules need
+not know which one they work on.
 """
 
 import functools
@@ -12,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from lddu.packing.structs import Packing
+from lddu.packing.structs import Packing, Places
 
 
 class Padded(NamedTuple):
@@ -29,28 +30,34 @@ class Padded(NamedTuple):
         """(B, T) bool: the steps that any step of the same row may attend to."""
         return self.mask
 
+    @property
+    def places(self) -> Places:
+        """The sample and the step that lie at each place."""
+        rows, steps = self.mask.shape
+        return Places(jnp.arange(rows)[:, None], jnp.arange(steps)[None])
+
     def pack(self, x: Array) -> Array:
-        """(B, T, ...) as it is."""
+        """Returns (B, T, ...) unchanged."""
         return x
 
     def unpack(self, x: Array) -> Array:
-        """(B, T, ...) as it is."""
+        """Returns (B, T, ...) unchanged."""
         return x
 
     def positions(self, table: Array) -> Array:
-        """(T, D): the rows of a position table for each step."""
+        """Returns (T, D): the row of a position table for each step."""
         return table[: self.mask.shape[1]]
 
 
 class Packed:
-    """Several samples per row, as a `lddu.packing.structs.Packing` says."""
+    """Several samples per row, laid out by a `Packing`."""
 
     def __init__(self, mask: Array, packing: Packing):
         """Derives the indices of both directions.
 
         Args:
           mask: (B, T) bool, True at real steps.
-          packing: Of these samples; its places hold every sample up to its last real step.
+          packing: Slots of these samples, each long enough for its last real step.
         """
         self._shape = mask.shape
         samples, steps = mask.shape
@@ -65,19 +72,20 @@ class Packed:
         self._back = (jnp.minimum(target, size - 1), here.ravel())
         self._rows = (packing.rows, steps)
         sample = jnp.where(source >= 0, source // steps, -1).reshape(self._rows)
+        self.places = Places(jnp.maximum(sample, 0), (source % steps).reshape(self._rows))
         real = self.pack(mask)
         self.attention_mask = (sample[:, :, None] == sample[:, None, :]) & real[:, None, :]
 
     def pack(self, x: Array) -> Array:
-        """(B, T, ...) -> (R, T, ...), zero where no sample lies."""
+        """Moves (B, T, ...) to (R, T, ...), zero where no sample lies."""
         return self._move(x, self._there, self._back).reshape(*self._rows, *x.shape[2:])
 
     def unpack(self, x: Array) -> Array:
-        """(R, T, ...) -> (B, T, ...), zero beyond a sample's last real step."""
+        """Moves (R, T, ...) to (B, T, ...), zero beyond a sample's last real step."""
         return self._move(x, self._back, self._there).reshape(*self._shape, *x.shape[2:])
 
     def positions(self, table: Array) -> Array:
-        """(R, T, D): the rows of a position table for each step."""
+        """Returns (R, T, D): the row of a position table for each step."""
         steps = self._shape[1]
         return self.pack(jnp.broadcast_to(table[:steps], (*self._shape, *table.shape[1:])))
 
@@ -87,13 +95,17 @@ class Packed:
 
 
 def lay_out(mask: Array, packing: Packing | None) -> Padded | Packed:
-    """The layout of samples whose real steps are those of `mask` (B, T)."""
+    """Returns the layout of samples with real steps where `mask` (B, T) is True."""
     return Padded(mask) if packing is None else Packed(mask, packing)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=())
 def _gather(x: Array, there: tuple[Array, Array], back: tuple[Array, Array]) -> Array:
-    """Rows of `x` at the indices of `there`, zero where it says so; `back` is the way back."""
+    """Gathers rows of `x`, zero where `there` marks none.
+
+    `there` and `back` are pairs (index of the source of each row, whether it has one); `back` maps
+    the other way and is used by the backward pass.
+    """
     index, valid = there
     return jnp.where(valid.reshape(-1, *[1] * (x.ndim - 1)), x[index], jnp.zeros((), x.dtype))
 
@@ -103,7 +115,7 @@ def _gather_forward(x, there, back):
 
 
 def _gather_backward(indices, cotangent):
-    # Each row goes to one place at most, so the adjoint is a gather too, where JAX would scatter.
+    # Each row has one destination at most, so the adjoint is a gather, where JAX would scatter.
     there, back = indices
     return _gather(cotangent, back, there), None, None
 

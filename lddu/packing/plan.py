@@ -88,8 +88,8 @@ class Packer:
             another compilation, and less work for the batches that fit into it.
         """
         self._widths = widths(batch, config)
-        packing = config.mask_padding and len(trial)
-        self._lengths = lengths(batch, config) if packing else {}
+        packed = config.mask_padding and len(trial) > 0
+        self._lengths = lengths(batch, config) if packed else {}
         needs = {
             name: first_fit(steps[trial], self._widths[name])[1]
             for name, steps in self._lengths.items()

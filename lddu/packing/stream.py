@@ -22,15 +22,17 @@ class StreamPacker:
     lengths.
     """
 
-    def __init__(self, config: ModelConfig, batch_size: int, trial: int = 8):
+    def __init__(self, config: ModelConfig, batch_size: int, enabled: bool = True, trial: int = 8):
         """Starts a stream.
 
         Args:
-          config: Of the model.
+          config: The configuration of the model.
           batch_size: Rows of every batch.
-          trial: Batches to look at before packing.
+          enabled: Whether to pack at all.
+          trial: Number of batches to look at before packing.
         """
         self._config, self._size, self._trial = config, batch_size, trial
+        self._enabled = enabled and config.mask_padding
         self._seen: dict[tuple[int, ...], list[dict[str, int]]] = {}
         self._rows: dict[tuple[int, ...], dict[str, int]] = {}
 
@@ -90,4 +92,4 @@ class StreamPacker:
     def _pays(self, batch: Batch) -> bool:
         steps = self._size * sum(widths(batch, self._config).values())
         work = steps * self._config.encoder.flops_per_step
-        return self._config.mask_padding and work > _LIGHT
+        return self._enabled and work > _LIGHT

@@ -1,6 +1,8 @@
-"""A trained model: predict, calibrate, decide, save."""
+"""A trained model: fit, predict, calibrate, decide, save."""
 
-from lddu.predictor.fitting import calibrate, fit
+from lddu.predictor.calibrating import calibrate
+from lddu.predictor.fitting import fit, train_only
+from lddu.predictor.network import Members
 from lddu.predictor.predictor import Predictor
 
-__all__ = ["Predictor", "calibrate", "fit"]
+__all__ = ["Members", "Predictor", "calibrate", "fit", "train_only"]

@@ -1,12 +1,8 @@
-"""The folder that `Predictor.save` writes: parameters, `config.json` and `predictor.json`.
-
-Format 2 holds any calibrator, by the name of its type. Format 1, which knew temperatures only, is
-still read.
-"""
+"""The folder that `Predictor.save` writes: `params.npz`, `config.json` and `predictor.json`."""
 
 import json
 import os
-import tempfile
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,24 +10,29 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax.traverse_util import flatten_dict, unflatten_dict
+from jax.experimental import multihost_utils
 
-from lddu.calibration import Calibrator, Choice, Temperature, apply
+from lddu.calibration import Calibrator, Choice, apply
 from lddu.calibration.calibrators import APPLY
 from lddu.calibration.choice import Score
 from lddu.config import Config
 from lddu.data.normalize import Normalizer
+from lddu.files import atomic_path
 from lddu.model import LDDU, example_batch
 
-_FORMAT = 2
+_FORMAT = 1
 _TYPES = {kind.__name__: kind for kind in APPLY}
 
 
 def save(path: str | os.PathLike, fields: Mapping[str, Any]) -> Path:
     """Writes the fields of a `Predictor`.
 
+    Where several processes run one program, all of them call it, and the first one writes.
+
     Args:
       path: A new folder, or one that holds a predictor, which is replaced.
-      fields: Name -> value of each.
+      fields: Name -> value of each field.
 
     Returns:
       The absolute path.
@@ -39,31 +40,27 @@ def save(path: str | os.PathLike, fields: Mapping[str, Any]) -> Path:
     Raises:
       FileExistsError: If `path` exists and is not a saved predictor.
     """
-    from orbax.checkpoint import v1 as ocp  # here: `import lddu` stays free of orbax
-
     path = Path(path).absolute()
     if path.exists() and not (path / "predictor.json").exists():
         raise FileExistsError(f"{path} exists and holds no saved predictor; choose another path")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # Written beside and moved, so that a killed save leaves no half predictor at `path`.
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".saving-") as folder:
-        partial = Path(folder) / "predictor"
-        partial.mkdir()
-        ocp.save_pytree(partial / "params", jax.tree.map(jnp.asarray, fields["params"]))
-        (partial / "config.json").write_text(fields["config"].to_json())
-        (partial / "predictor.json").write_text(json.dumps(_to_json(fields), indent=2))
-        if path.exists():
-            path.rename(Path(folder) / "old")
-        partial.rename(path)
+    if jax.process_index() == 0:
+        with atomic_path(path) as partial:
+            partial.mkdir()
+            params = flatten_dict(fields["params"], sep="/")
+            np.savez(partial / "params.npz", **{k: np.asarray(v) for k, v in params.items()})
+            (partial / "config.json").write_text(fields["config"].to_json())
+            (partial / "predictor.json").write_text(json.dumps(_to_json(fields), indent=2))
+    if jax.process_count() > 1:
+        multihost_utils.sync_global_devices(f"saved {path}")
     return path
 
 
 def load(path: str | os.PathLike) -> dict[str, Any]:
-    """The fields of a `Predictor`, from what `save` wrote.
+    """Reads the fields of a `Predictor` that `save` wrote.
 
     Raises:
       FileNotFoundError: If `path` holds no saved predictor.
-      ValueError: If it was written in another format, or its files do not fit together.
+      ValueError: If it has another format, or its files are damaged or do not fit together.
     """
     path = Path(path).absolute()
     if not (path / "predictor.json").exists():
@@ -74,8 +71,8 @@ def load(path: str | os.PathLike) -> dict[str, Any]:
         raise ValueError(f"{path / 'predictor.json'} is damaged: {error}") from error
     if not isinstance(saved, dict):
         raise ValueError(f"{path / 'predictor.json'} is damaged: it holds no JSON object")
-    if saved.get("format") not in (1, _FORMAT):
-        raise ValueError(f"{path}: format {saved.get('format')!r}, expected 1 or {_FORMAT}")
+    if saved.get("format") != _FORMAT:
+        raise ValueError(f"{path}: format {saved.get('format')!r}, expected {_FORMAT}")
     config = Config.from_json((path / "config.json").read_text())
     try:
         calibrator, choice = _read_calibrator(saved, len(config.model.labels))
@@ -84,7 +81,7 @@ def load(path: str | os.PathLike) -> dict[str, Any]:
         raise ValueError(f"{path / 'predictor.json'}: the calibrator {what}") from error
     return {
         "config": config,
-        "params": _load_params(path, config, saved["members"]),
+        "params": _load_params(path / "params.npz", config, saved["members"]),
         "normalizer": Normalizer(
             {k: np.asarray(v, np.float32) for k, v in saved["mean"].items()},
             {k: np.asarray(v, np.float32) for k, v in saved["std"].items()},
@@ -99,21 +96,24 @@ def load(path: str | os.PathLike) -> dict[str, Any]:
 
 
 def _load_params(path: Path, config: Config, members: int) -> Any:
-    from orbax.checkpoint import v1 as ocp
-
-    one = jax.eval_shape(
-        lambda: LDDU(config.model).init(jax.random.key(0), example_batch(config.model))["params"]
+    variables = jax.eval_shape(
+        LDDU(config.model).init, jax.random.key(0), example_batch(config.model)
     )
-    device = jax.sharding.SingleDeviceSharding(jax.devices()[0])
-    like = jax.tree.map(
-        lambda x: jax.ShapeDtypeStruct((members, *x.shape), x.dtype, sharding=device), one
-    )
+    expected = flatten_dict(variables["params"], sep="/")
     try:
-        return ocp.load_pytree(path / "params", like)
-    except Exception as error:  # orbax and its stores raise many kinds
-        raise ValueError(
-            f"{path / 'params'} is damaged or does not fit config.json: {error}"
-        ) from error
+        with np.load(path, allow_pickle=False) as file:
+            params = {name: file[name] for name in file.files}
+    except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{path} is damaged: {error}") from error
+    for name, like in expected.items():
+        found = params.get(name)
+        shape = (members, *like.shape)
+        if found is None or found.shape != shape or found.dtype != like.dtype:
+            what = "is missing" if found is None else f"is {found.dtype} {found.shape}"
+            raise ValueError(
+                f"{path} does not fit config.json: {name} {what}, expected {like.dtype} {shape}"
+            )
+    return unflatten_dict({name: jnp.asarray(params[name]) for name in expected}, sep="/")
 
 
 def _to_json(fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -145,10 +145,7 @@ def _write_state(state: Calibrator) -> dict[str, Any]:
 
 
 def _read_calibrator(saved: Mapping[str, Any], labels: int) -> tuple[Calibrator, Choice | None]:
-    """The calibrator and, where it was chosen, the choice."""
-    if saved["format"] == 1:
-        values = {name: saved[name] for name in Temperature._fields}
-        return _read_state({"type": "Temperature", "state": values}, labels), None
+    """Returns the calibrator and, where it was chosen, the choice."""
     state = _read_state(saved["calibrator"], labels)
     choice = saved["choice"]
     if choice is not None:

@@ -1,1 +1,1 @@
-"""Training: optimiser, state, jitted step, loop, checkpoints."""
+"""Training: optimiser, state, compiled programs, the loop, checkpoints."""

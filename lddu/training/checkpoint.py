@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,76 +10,94 @@ import jax
 import jax.numpy as jnp
 from jax.experimental import multihost_utils
 
+from lddu.files import write_text
+from lddu.training.history import Record
+
 
 class RunFolder:
-    """Files of one member's run.
+    """The files of one group of members.
 
-    `metrics.jsonl` has one line per epoch and names the best so far; `state/` holds the latest
-    training state, `best/` the parameters of the best epoch. The metrics line is written last, so
-    an epoch counts only once all its files are complete.
+    `metrics.jsonl` has one line per member and epoch; `state/` holds the latest training state,
+    `best/` the parameters of each member's best epoch. The metrics are written last, so that an
+    epoch counts only once all its files are complete.
     """
 
     def __init__(self, path: str | os.PathLike):
+        """Opens a folder, or creates it.
+
+        Args:
+          path: The folder.
+        """
         # Imported here: `import lddu` stays free of orbax.
         from orbax.checkpoint import v1 as ocp
 
         self.path = Path(path).absolute()
         self.path.mkdir(parents=True, exist_ok=True)
-        self._ocp = ocp
         keep = ocp.training.preservation_policies.LatestN(2)
-        self._state = ocp.training.Checkpointer(
-            self.path / "state", preservation_policy=keep, cleanup_tmp_directories=True
-        )
-        self._best = ocp.training.Checkpointer(
-            self.path / "best", preservation_policy=keep, cleanup_tmp_directories=True
+        self._state, self._best = (
+            ocp.training.Checkpointer(
+                self.path / name, preservation_policy=keep, cleanup_tmp_directories=True
+            )
+            for name in ("state", "best")
         )
 
     @property
     def metrics_path(self) -> Path:
-        """Where the metrics lie."""
+        """The path of the metrics."""
         return self.path / "metrics.jsonl"
 
-    def history(self) -> list[dict[str, Any]]:
-        """The epochs that are complete, from the file; a torn last line does not count."""
+    def records(self) -> list[Record]:
+        """Reads the records of the epochs that are complete."""
         if not self.metrics_path.exists():
             return []
-        lines = []
+        records = []
         for line in self.metrics_path.read_text().splitlines():
             try:
-                lines.append(json.loads(line))
+                records.append(json.loads(line))
             except json.JSONDecodeError:
-                break
-        return lines
+                # Nothing tells whether the epoch before the damaged line is complete.
+                return [r for r in records if r["epoch"] < records[-1]["epoch"]]
+        return records
 
-    def save(self, record: dict[str, Any], state: Any, best: Any | None) -> None:
-        """Writes an epoch: its state, its parameters if they are the best so far, its metrics."""
-        epoch = record["epoch"]
+    def save(self, records: Sequence[Record], state: Any, best: Any | None) -> None:
+        """Writes an epoch: its state, the best parameters if they changed, and the metrics.
+
+        Args:
+          records: Records of all epochs up to this one.
+          state: Training state after the epoch.
+          best: Best parameters of each member, or None if they are those of an earlier epoch.
+        """
+        epoch = records[-1]["epoch"]
         if best is not None:
             self._best.save_checkpointables(epoch, {"params": best}, overwrite=True)
-        self._state.save_checkpointables(epoch, {"state": _plain(state)}, overwrite=True)
-        # All processes write the arrays together, the first one the metrics alone.
+        self._state.save_checkpointables(epoch, {"state": _numbered(state)}, overwrite=True)
+        # All processes write the arrays together; the first one alone writes the metrics.
         if jax.process_index() == 0:
-            lines = [r for r in self.history() if r["epoch"] < epoch] + [record]
-            partial = self.metrics_path.with_suffix(".partial")
-            partial.write_text("".join(json.dumps(line) + "\n" for line in lines))
-            partial.replace(self.metrics_path)
+            write_text(self.metrics_path, "".join(json.dumps(r) + "\n" for r in records))
         if jax.process_count() > 1:
             multihost_utils.sync_global_devices(f"{self.path} {epoch}")
 
-    def load_state(self, epoch: int, like: Any) -> Any:
-        """The training state after `epoch`, in the structure of `like`."""
-        loaded = self._state.load_checkpointables(epoch, {"state": _abstract(_plain(like))})
-        # Through the host, because orbax ties arrays to their device, and for arrays so tied the
-        # training step would be compiled once more.
+    def load(self, epoch: int, best_epoch: int, state: Any, best: Any) -> tuple[Any, Any]:
+        """Reads what `save` wrote.
+
+        Args:
+          epoch: The epoch of the state.
+          best_epoch: The epoch in which the best parameters were written last.
+          state: A training state of the same structure.
+          best: Parameters of the same structure.
+
+        Returns:
+          The state and the best parameters, as arrays that are not tied to any device: for arrays
+          that are, the programs of training would be compiled once more.
+        """
+        loaded = self._state.load_checkpointables(epoch, {"state": _abstract(_numbered(state))})
         saved = jax.tree.map(jnp.asarray, jax.device_get(loaded["state"]))
-        leaves, structure = jax.tree.flatten(like)
-        return structure.unflatten(
+        leaves, structure = jax.tree.flatten(state)
+        state = structure.unflatten(
             saved[f"{i:05d}"] if leaf.size else leaf for i, leaf in enumerate(leaves)
         )
-
-    def load_best(self, epoch: int, like: Any) -> Any:
-        """The parameters of the best `epoch`, in the structure of `like`."""
-        return self._best.load_checkpointables(epoch, {"params": _abstract(like)})["params"]
+        loaded = self._best.load_checkpointables(best_epoch, {"params": _abstract(best)})
+        return state, jax.tree.map(jnp.asarray, jax.device_get(loaded["params"]))
 
     def close(self) -> None:
         """Waits for pending writes."""
@@ -86,14 +105,14 @@ class RunFolder:
         self._best.close()
 
 
-def _plain(tree: Any) -> dict[str, Any]:
-    """Leaves under numbered names: independent of how optax nests its tuples.
+def _numbered(tree: Any) -> dict[str, Any]:
+    """Names leaves by number, independent of how optax nests its tuples.
 
-    Without empty arrays (a bank of size 0), which orbax refuses.
+    Empty arrays (a bank of size 0), which orbax refuses, are left out.
     """
     return {f"{i:05d}": leaf for i, leaf in enumerate(jax.tree.leaves(tree)) if leaf.size}
 
 
 def _abstract(tree: Any) -> Any:
-    """Shapes, types and placement, as orbax asks for them; it restores JAX arrays only."""
+    """Returns shapes, types and placement, as orbax asks for them to restore JAX arrays."""
     return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), tree)

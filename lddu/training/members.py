@@ -1,55 +1,79 @@
 """Training of an ensemble: its members at the same time, or one after the other."""
 
 from pathlib import Path
+from typing import Any
 
 import jax
 
 from lddu.config import Config
 from lddu.data.normalize import Normalizer
 from lddu.structs import Batch
-from lddu.training.ensemble import EnsembleTrainer
-from lddu.training.loop import Trainer
-from lddu.training.setup import Trained
+from lddu.training.trainer import Trained, Trainer
 
 
 def train_members(
     config: Config, train: Batch, valid: Batch, folder: Path | None = None, progress: bool = True
-) -> tuple[list[Trained], Normalizer]:
-    """Trains all members in the way that `config.train.parallel_members` says.
+) -> tuple[list[Trained], Normalizer, dict[str, Any]]:
+    """Trains all members of an ensemble.
 
     Args:
-      config: The run's configuration.
-      train: Raw training rows, labelled; hard or soft targets.
-      valid: Raw validation rows with hard labels.
-      folder: Where to keep metrics and checkpoints: in `members`, or in one `member-k` each.
-      progress: Whether to show a bar.
+      config: The configuration of the run; `execution.parallel_members` says how.
+      train: Raw training rows with labels, hard or soft.
+      valid: Raw validation rows with labels.
+      folder: Where to keep metrics and checkpoints: in `members`, or in one `member-k` for each.
+      progress: Whether to show progress bars.
 
     Returns:
-      The members, and the normalisation of their inputs.
+      The members, the normalisation of their inputs, and what the execution settings came to:
+      "devices", "processes" and "members_together".
+
+    Raises:
+      ValueError: If `folder` holds members that were trained in the other way.
     """
-    if in_parallel(config, folder):
-        together = EnsembleTrainer(config, train, valid)
-        return together.run(folder and folder / "members", progress), together.normalizer
-    trainer = Trainer(config, train, valid)
+    count = config.train.members
+    if trains_together(config, folder):
+        trainer = Trainer(config, train, valid, together=count)
+        groups = {"members": range(count)}
+    else:
+        trainer = Trainer(config, train, valid)
+        groups = {f"member-{k}": [k] for k in range(count)}
     trained = [
-        trainer.run(k, folder and folder / f"member-{k}", progress)
-        for k in range(config.train.members)
+        member
+        for name, members in groups.items()
+        for member in trainer.run(members, folder and folder / name, progress)
     ]
-    return trained, trainer.normalizer
+    used = {
+        "devices": 1 if trainer.mesh is None else trainer.mesh.size,
+        "processes": jax.process_count(),
+        "members_together": count // len(groups),
+    }
+    return trained, trainer.normalizer, used
 
 
-def in_parallel(config: Config, folder: Path | None = None) -> bool:
-    """Whether members train at the same time.
+def trains_together(config: Config, folder: Path | None = None) -> bool:
+    """Returns whether members train at the same time.
 
-    Several processes train one member after the other, each member on all devices.
-    Under "auto" a run that was killed goes on in `folder` as it began, on whatever machine.
+    Under "auto", a run that was killed continues in its folder as it began, on any machine, and
+    several processes train one member after the other, each on all devices.
+
+    Args:
+      config: The configuration of the run.
+      folder: The run folder, or None.
+
+    Raises:
+      ValueError: If the folder holds members that were trained in another way than asked for.
     """
-    cfg = config.train
-    if cfg.parallel_members != "auto":
-        return cfg.parallel_members == "always"
-    for name, parallel in (("members", True), ("member-0", False)):
+    asked = config.execution.parallel_members
+    for name, together in (("members", True), ("member-0", False)):
         if folder and (folder / name).exists():
-            return parallel
-    if jax.process_count() > 1:
-        return False
-    return cfg.members > 1 and jax.default_backend() != "cpu"
+            if asked not in ("auto", "always" if together else "never"):
+                way = "at the same time" if together else "one after the other"
+                raise ValueError(
+                    f"{folder} holds members that were trained {way}, but execution."
+                    f"parallel_members={asked!r}; set it to 'auto', or choose another folder"
+                )
+            return together
+    if asked != "auto":
+        return asked == "always"
+    several = config.train.members > 1 and jax.process_count() == 1
+    return several and jax.default_backend() != "cpu"

@@ -1,9 +1,9 @@
-"""Memory that is free but not given back, or given back too early; on Linux with the GNU C library.
+"""Freed memory of the process: keeping it for the next call, and giving it back.
 
-A compiled program on CPU takes one block for all its intermediate results, per call, and frees it
-after. The C library hands a block of more than 32 MiB back to the kernel at once, and gets it page
-by page again, a quarter of a million pages per step of a large model. What compiling took, on the
-other hand, stays in the process: half as much as such a step itself needs.
+This concerns Linux with the GNU C library. A compiled program on CPU allocates one block for all
+its intermediate results in each call and frees it afterwards. The C library returns a block of more
+than 32 MiB to the kernel at once, and gets it back page by page in the next call. The memory that
+compiling took, on the other hand, stays in the process.
 """
 
 import ctypes
@@ -19,64 +19,63 @@ _TRIM_THRESHOLD, _MMAP_MAX, _ARENA_MAX = -1, -4, -8
 
 
 def keep() -> bool:
-    """Keeps freed memory in the process, so that the next call has it again without the kernel.
+    """Keeps freed memory in the process, so that the next call need not ask the kernel for it.
 
-    On CPU a training step of preset `paper` takes about four fifths of the time. This concerns all
-    that the process allocates, and so it is for scripts: call it at the start, before JAX computes
-    anything. Calls of compiled functions no longer return before they have run on CPU, because each
-    that waits would have a block of its own. GLIBC_TUNABLES and JAX_CPU_ENABLE_ASYNC_DISPATCH in
-    the environment can set the same.
+    Makes training steps of large models on CPU faster. It affects everything that the process
+    allocates, and is therefore for scripts: call it at the start, before JAX computes anything.
+    Compiled functions on CPU then return only after they have run, because each pending call would
+    have a block of its own. GLIBC_TUNABLES and JAX_CPU_ENABLE_ASYNC_DISPATCH in the environment can
+    set the same.
 
     Returns:
-      Whether that was done: False elsewhere than on Linux with the GNU C library.
+      Whether the setting was made; False on other systems than Linux with the GNU C library.
     """
     library = _glibc()
     if library is None:
         return False
     jax.config.update("jax_cpu_enable_async_dispatch", False)
-    # Large blocks from the heap too, all threads from the same one, which keeps its free end.
+    # Large blocks come from the heap too, which all threads share and which keeps its free end.
     settings = ((_MMAP_MAX, 0), (_ARENA_MAX, 1), (_TRIM_THRESHOLD, -1))  # -1: never
     return all([library.mallopt(*setting) for setting in settings])
 
 
 def trim() -> bool:
-    """Gives free memory back to the system.
+    """Gives freed memory back to the system.
 
     Returns:
-      Whether there was any: False elsewhere than on Linux with the GNU C library.
+      Whether there was any; False on other systems than Linux with the GNU C library.
     """
     library = _glibc()
     return library is not None and bool(library.malloc_trim(0))
 
 
 class Trimmed:
-    """A jitted function that compiles for new arguments, trims, and only then runs.
+    """A jitted function that gives memory back between compiling for new shapes and running.
 
-    So that what compiling took and what running takes do not add up.
+    The memory that compiling took and the memory that running takes then do not add up.
+
+    Attributes:
+      jitted: The function itself.
     """
 
-    def __init__(self, function: Callable[..., Any]):
+    def __init__(self, jitted: Callable[..., Any]):
         """Wraps a function.
 
         Args:
-          function: From `jax.jit`; its first argument keeps its shapes.
+          jitted: Function from `jax.jit`, whose first argument keeps its shapes.
         """
-        self._function = function
-        self._seen: set[tuple[Any, ...]] = set()
+        self.jitted = jitted
+        self._shapes: set[tuple[Any, ...]] = set()
 
     def __call__(self, *args: Any) -> Any:
         """Calls the function."""
         leaves, structure = jax.tree.flatten(args[1:])
-        kind = (structure, *map(np.shape, leaves))
-        if kind not in self._seen:
-            self._seen.add(kind)
-            self._function.lower(*args).compile()  # which the call below finds
+        shapes = (structure, *map(np.shape, leaves))
+        if shapes not in self._shapes:
+            self._shapes.add(shapes)
+            self.jitted.lower(*args).compile()  # the call below reuses it
             trim()
-        return self._function(*args)
-
-    def __getattr__(self, name: str) -> Any:
-        """All else is the function's own."""
-        return getattr(self._function, name)
+        return self.jitted(*args)
 
 
 def _glibc() -> Any:

@@ -1,4 +1,4 @@
-"""Everything that changes during training, as one pytree."""
+"""The training state: everything that changes during training, as one pytree."""
 
 import functools
 from typing import Any
@@ -18,14 +18,14 @@ from lddu.structs import Batch
 
 @struct.dataclass
 class TrainState:
-    """Parameters and all that a step reads and writes.
+    """Everything that a step reads and writes.
 
     Attributes:
-      step: () int, steps done.
+      step: () int, number of steps done.
       params: Parameters being trained.
-      average: Exponential moving average of `params`; None when not kept.
-      opt_state: Optimiser state.
-      bank: Contrastive memory.
+      average: Exponential moving average of `params`; None when it is not used.
+      opt_state: State of the optimiser.
+      bank: Memory bank of the contrastive loss.
     """
 
     step: jax.Array
@@ -47,14 +47,17 @@ def create_state(
     example: Batch,
     base_rate: np.ndarray,
 ) -> TrainState:
-    """Initialises a run.
+    """Initialises the training of a member.
 
     Args:
-      key: PRNG key of the parameters.
-      config: The run's configuration.
-      optimizer: From `build_optimizer`.
-      example: Any batch of the right widths; only shapes matter.
-      base_rate: (C,) share of positives in the training labels, inside (0, 1).
+      key: PRNG key of the initial parameters.
+      config: The configuration of the run.
+      optimizer: The optimiser, from `build_optimizer`.
+      example: A batch of the right widths; only its shapes matter.
+      base_rate: (C,) share of positives in the training labels, strictly between 0 and 1.
+
+    Returns:
+      The state before the first step.
     """
     variables = _init(config.model, key, example)
     params = LDDU.with_base_rate(variables, base_rate)["params"]
@@ -69,14 +72,5 @@ def create_state(
 
 @functools.partial(jax.jit, static_argnums=0)
 def _init(config: ModelConfig, key: jax.Array, example: Batch) -> Any:
-    """Compiled once for all members."""
+    """Initialises parameters, compiled once for all members."""
     return LDDU(config).init(key, example)
-
-
-def base_rate(labels: np.ndarray) -> np.ndarray:
-    """(C,) share of positives, by the rule of succession so that it lies strictly in (0, 1).
-
-    A label that never occurs in N rows gets 1 / (N + 2) (Laplace), not 0, so its logit is finite.
-    """
-    labels = np.asarray(labels, np.float64)
-    return (labels.sum(0) + 1.0) / (len(labels) + 2.0)

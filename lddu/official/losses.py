@@ -1,0 +1,55 @@
+"""Losses of the official LDDU that the default model replaces."""
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from lddu.nn.softmax import masked_log_softmax
+
+_NOBODYS = 1_000_000  # ids from here on occur once only
+
+
+def random_bank_entries(key: Array, size: int, width: int) -> tuple[Array, Array]:
+    """Returns the features and classes that the official code starts its memory bank with.
+
+    They are noise that every anchor is pushed away from: features are standard normal, scaled to
+    unit norm over the bank (not over each feature vector), and no entry is anyone's positive.
+
+    Args:
+      key: PRNG key.
+      size: Number of entries N.
+      width: Number of features F of an entry.
+
+    Returns:
+      (N, F) features and (N,) int32 classes.
+    """
+    noise = jax.random.normal(key, (size, width))
+    features = noise * jax.lax.rsqrt(jnp.square(noise).sum(0) + 1e-12)
+    return features, _NOBODYS + jnp.arange(size, dtype=jnp.int32)
+
+
+def official_spread(spread: Array, direct_logits: Array, where: Array | None = None) -> Array:
+    """Computes the official LDDU's calibration loss.
+
+    It ties the spread to the predicted probability, not to the error, and its two softmaxes run
+    over different axes: over all entries for the spread, over the labels of each sample for the
+    probability.
+
+    Args:
+      spread: (B, C) norm of the concatenated standard deviations of all modalities.
+      direct_logits: (B, C) log-odds of the direct probability.
+      where: (B,) bool, True at the rows that count; None for all rows.
+
+    Returns:
+      () [KL(c || v) + KL(v || c)] / (2 B C).
+
+    References:
+      Huang et al., arXiv:2502.13954, as their code computes it.
+    """
+    if where is None:
+        where = jnp.ones(spread.shape[0], bool)
+    where = jnp.broadcast_to(where[:, None], spread.shape)
+    log_v = masked_log_softmax(spread.ravel(), where.ravel()).reshape(spread.shape)
+    log_c = jax.nn.log_softmax(jax.nn.sigmoid(jnp.where(where, direct_logits, 0.0)), axis=-1)
+    terms = (jnp.exp(log_c) - jnp.exp(log_v)) * (log_c - log_v)
+    return jnp.where(where, terms, 0.0).sum() / (2 * jnp.maximum(where.sum(), 1))

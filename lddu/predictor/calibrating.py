@@ -1,0 +1,124 @@
+"""`calibrate`: fits the calibrator and the thresholds of a `Predictor` on validation data."""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from lddu.calibration import CALIBRATORS, Calibrator, Choice, Identity, choose
+from lddu.calibration.thresholds import fit_per_label, fit_shared
+from lddu.config import CalibrationConfig, Config
+from lddu.data.batching import check_batch
+from lddu.predictor.combination import mean_logits
+from lddu.predictor.network import Members
+from lddu.predictor.predictor import Predictor
+from lddu.structs import Batch
+
+
+def calibrate(
+    predictor: Predictor,
+    valid: Batch,
+    groups: jax.typing.ArrayLike | None = None,
+    *,
+    members: Members | None = None,
+) -> Predictor:
+    """Returns the predictor with its calibrator and thresholds fitted anew; the weights stay.
+
+    To try another method: `calibrate(dataclasses.replace(predictor, config=other), valid)`.
+
+    Args:
+      predictor: A trained predictor; its `config.calibration` says what is fitted.
+      valid: Raw validation rows with hard labels.
+      groups: (N,) names or numbers, for method "choose": rows of one group, such as windows of one
+        film, stay in one fold of its cross-validation. None makes every row a group of its own.
+        Other methods do not need it.
+      members: What `predictor.members(valid)` returned, to save another pass over the data.
+
+    Returns:
+      A `Predictor`; with method "choose", its `choice` holds the scores of all candidates.
+
+    Raises:
+      ValueError: If `valid` does not fit the model, its labels are soft, or it has too few rows or
+        groups for the method; or if `members` are not those of `valid`.
+    """
+    config = predictor.config
+    check_valid(valid, config)
+    labels = np.asarray(valid.labels)
+    if members is None:
+        members = predictor.members(valid)
+    if np.shape(members.logits)[1:] != labels.shape:
+        raise ValueError(
+            f"members has logits of shape {np.shape(members.logits)}, must be (K, "
+            f"{', '.join(map(str, labels.shape))}): pass predictor.members(valid)"
+        )
+    logits = np.asarray(mean_logits(members.logits))
+    calibrator, choice = _fit_calibrator(
+        config.calibration, predictor.base_rate, logits, labels, np.asarray(members.seen), groups
+    )
+    predictor = dataclasses.replace(predictor, calibrator=calibrator, choice=choice)
+    probs = predictor.combine(members).probs
+    shared = fit_shared(probs, labels)
+    return dataclasses.replace(
+        predictor,
+        shared_threshold=shared,
+        label_thresholds=fit_per_label(probs, labels, fallback=float(shared)),
+    )
+
+
+def check_valid(valid: Batch, config: Config) -> None:
+    """Raises ValueError unless validation rows fit the model and have hard labels."""
+    check_batch(valid, config.model, labelled=True)
+    if not np.isin(np.asarray(valid.labels), (0.0, 1.0)).all():
+        raise ValueError(
+            "valid.labels are soft; model choice, calibration and thresholds need hard labels"
+        )
+
+
+def _fit_calibrator(
+    config: CalibrationConfig,
+    rate: np.ndarray,
+    logits: np.ndarray,
+    labels: np.ndarray,
+    seen: np.ndarray,
+    groups: jax.typing.ArrayLike | None,
+) -> tuple[Calibrator, Choice | None]:
+    """Fits the configured calibrator on the rows that have any input."""
+    if groups is not None and np.shape(groups) != seen.shape:
+        raise ValueError(
+            f"groups has shape {np.shape(groups)}, must be one group per row of valid, "
+            f"({len(seen)},)"
+        )
+    fits = _fits(config, rate)
+    if config.method == "none":
+        return Identity(), None
+    if not seen.any():
+        raise ValueError(
+            f"valid has no row with any input, so that method={config.method!r} cannot be fitted; "
+            "give such rows, or set calibration.method='none'"
+        )
+    if config.method == "choose":
+        groups = None if groups is None else np.asarray(groups)[seen]
+        choice = choose(logits[seen], labels[seen], fits, groups=groups)
+        return choice.state, choice
+    return fits[config.method](logits, labels, weights=seen), None
+
+
+def _fits(config: CalibrationConfig, rate: np.ndarray) -> dict[str, Callable[..., Calibrator]]:
+    """Returns `CALIBRATORS` with the anchor and the shrinkage of the configuration."""
+    rate = jnp.asarray(rate, jnp.float32)
+    anchor = (
+        jnp.log(rate) - jnp.log1p(-rate) if config.anchor == "base_rate" else jnp.zeros_like(rate)
+    )
+    scaling = {"anchor": anchor, "shrinkage": config.shrinkage or 0.0}
+    settings = {"temperature": scaling, "temperature_per_label": scaling}
+    if config.shrinkage is not None:
+        pull = {"shrinkage": config.shrinkage}
+        settings |= {"platt": pull, "vector": pull, "beta": pull}
+        # In the proportion of the defaults of `fit_matrix`.
+        settings["matrix"] = {**pull, "off_diagonal": 10 * config.shrinkage}
+    return {
+        name: functools.partial(fit, **settings.get(name, {})) for name, fit in CALIBRATORS.items()
+    }

@@ -1,0 +1,97 @@
+"""The folder of a run: which configuration and data it belongs to, and how it was computed."""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from lddu.config import Config, ExecutionConfig
+from lddu.data.batching import fingerprint
+from lddu.files import write_text
+from lddu.structs import Batch
+
+_RESULT = ("dtype",)  # execution settings that change results by more than rounding
+
+
+def claim(folder: Path, config: Config, train: Batch, valid: Batch) -> Path:
+    """Creates the run folder, or checks that it belongs to this configuration and data.
+
+    `config.json` holds the configuration, `data.json` fingerprints of the data, and
+    `execution.json` one entry for each way in which the run has been computed so far.
+
+    Args:
+      folder: The run folder.
+      config: The configuration of the run. Execution settings may differ from those of the run so
+        far, except `execution.dtype`.
+      train: Training rows.
+      valid: Validation rows.
+
+    Returns:
+      The folder.
+
+    Raises:
+      ValueError: If the folder holds a run of another configuration, on other data, or in another
+        number type; names the settings that differ.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "config.json"
+    if path.exists():
+        before = Config.from_json(path.read_text())
+        ignored = {"execution": ExecutionConfig()}
+        changed = _differences(
+            dataclasses.asdict(dataclasses.replace(before, **ignored)),
+            dataclasses.asdict(dataclasses.replace(config, **ignored)),
+        )
+        changed += [
+            f"execution.{name} was {old!r}, is {new!r}"
+            for name in _RESULT
+            if (old := getattr(before.execution, name)) != (new := getattr(config.execution, name))
+        ]
+        if changed:
+            raise ValueError(
+                f"{folder} holds a run of another configuration: {'; '.join(changed)}. Set them "
+                f"back (see {path}), choose another folder, or delete it"
+            )
+    else:
+        write_text(path, config.to_json())
+    data = {"train": fingerprint(train), "valid": fingerprint(valid)}
+    path = folder / "data.json"
+    if not path.exists():
+        write_text(path, json.dumps(data))
+    elif json.loads(path.read_text()) != data:
+        raise ValueError(
+            f"{folder} holds a run on other data (see {path}); choose another folder or delete it"
+        )
+    return folder
+
+
+def note_execution(folder: Path, config: Config, used: dict[str, Any]) -> None:
+    """Notes in `execution.json` how a run is computed, if it was not computed so before.
+
+    Args:
+      folder: The run folder.
+      config: The configuration of the run.
+      used: What the settings came to on this machine, such as the number of devices.
+    """
+    path = folder / "execution.json"
+    entries = json.loads(path.read_text()) if path.exists() else []
+    entry = {
+        "settings": dataclasses.asdict(config.execution),
+        "used": {**used, "platform": jax.default_backend(), "jax": jax.__version__},
+    }
+    if jax.process_index() == 0 and entry not in entries:
+        write_text(path, json.dumps([*entries, entry], indent=2))
+
+
+def _differences(before: Any, now: Any, path: str = "") -> list[str]:
+    """Lists the settings that differ between two nested dicts."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        names = list(dict.fromkeys([*before, *now]))
+        return [
+            text
+            for name in names
+            for text in _differences(before.get(name), now.get(name), f"{path}.{name}".lstrip("."))
+        ]
+    return [] if before == now else [f"{path} was {before!r}, is {now!r}"]
