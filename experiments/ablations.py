@@ -19,7 +19,7 @@ from windows_file import windows_file
 from lddu import config
 from lddu.config import Config
 from lddu.data import studyforrest, synthetic
-from lddu.predictor import train
+from lddu.predictor import train_only
 from lddu.runs import evaluation
 from lddu.runs.results import write_results
 from lddu.runs.scores import aggregate
@@ -120,7 +120,7 @@ def start(training: Batch, args: Args) -> Config:
 
 def run(cfg: Config, training: Batch, valid: Batch, test: Batch) -> list[dict[str, float]]:
     """Returns the test scores of each seed alone."""
-    ensemble = train(cfg, training, valid, progress=False)
+    ensemble = train_only(cfg, training, valid, progress=False)
     models = evaluation.by_validation(ensemble, valid, test).models
     return models["lddu_calibrated"].scores(test.labels)
 

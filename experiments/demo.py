@@ -17,7 +17,7 @@ import tyro
 import lddu
 from lddu import config
 from lddu.data import synthetic
-from lddu.predictor import train
+from lddu.predictor import train_only
 from lddu.runs import baselines
 from lddu.runs.evaluation import at_shared_thresholds
 from lddu.runs.predictions import RunPredictions
@@ -67,8 +67,8 @@ def main(args: Args) -> None:
     cfg = config.small(training.shapes(), training.config.labels)
     cfg = config.replace(cfg, {**CHANGES, "train.epochs": args.epochs, "train.seed": args.seed})
     shutil.rmtree(args.out, ignore_errors=True)
-    predictor = train(cfg, training.batch, valid.batch, folder=args.out)
-    # One pass over each split; `lddu.fit` is `train` and `calibrate` in one.
+    predictor = train_only(cfg, training.batch, valid.batch, folder=args.out)
+    # One pass over each split; `lddu.fit` does both in one call.
     on_valid = predictor.members(valid.batch)
     on_test = predictor.members(test.batch, fields=("weights",))
     predictor = lddu.calibrate(predictor, valid.batch, members=on_valid)

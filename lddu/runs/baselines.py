@@ -10,9 +10,9 @@ from types import ModuleType
 import numpy as np
 
 from lddu.data.batching import take
+from lddu.data.labels import base_rate
 from lddu.metrics.calibration import nll
 from lddu.structs import Batch
-from lddu.data.labels import base_rate
 
 Probabilities = Callable[[Batch], np.ndarray]
 _CHUNK = 1024  # rows that are held in float64 at a time

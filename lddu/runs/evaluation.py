@@ -6,18 +6,15 @@ the test split; it exists to compare with figures published under it, and says s
 every model.
 """
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from lddu.calibration.thresholds import fit_shared
-from lddu.predictor import Predictor, calibrate
+from lddu.predictor import Members, Predictor, calibrate
 from lddu.runs import baselines
 from lddu.runs.predictions import ModelPredictions
 from lddu.structs import Batch
-
-if TYPE_CHECKING:
-    from lddu.predictor.members import Members
 
 
 class Evaluation(NamedTuple):
@@ -34,8 +31,8 @@ class Evaluation(NamedTuple):
     predictor: Predictor
     models: dict[str, ModelPredictions]
     main: str
-    test: "Members"
-    valid: "Members | None"
+    test: Members
+    valid: Members | None
 
 
 def by_validation(predictor: Predictor, valid: Batch, test: Batch) -> Evaluation:

@@ -9,7 +9,7 @@ from typing import Literal
 from lddu import config, files
 from lddu.config import Config
 from lddu.data.dataset import Dataset
-from lddu.predictor import train
+from lddu.predictor import train_only
 from lddu.runs import evaluation, tables
 from lddu.runs.evaluation import Evaluation
 from lddu.runs.predictions import RunPredictions
@@ -154,8 +154,8 @@ def evaluate(
     rows = dataset.train.soft_batch() if soft else dataset.train.batch
     hard, valid, test = (split.batch for split in dataset.splits().values())
     if protocol == "official":
-        return evaluation.by_test(train(cfg, rows, test, folder=folder), test)
-    trained = evaluation.by_validation(train(cfg, rows, valid, folder=folder), valid, test)
+        return evaluation.by_test(train_only(cfg, rows, test, folder=folder), test)
+    trained = evaluation.by_validation(train_only(cfg, rows, valid, folder=folder), valid, test)
     trained.predictor.save(folder / "predictor")
     simple = evaluation.of_baselines(hard, valid, test, baselines)
     return trained._replace(models=simple | trained.models)

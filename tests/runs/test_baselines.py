@@ -8,10 +8,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from lddu.data.batching import take
+from lddu.data.labels import base_rate
 from lddu.data.synthetic import generate
 from lddu.metrics import nll
 from lddu.runs import baselines
-from lddu.training.state import base_rate
 
 
 @pytest.fixture(scope="module")

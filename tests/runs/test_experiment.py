@@ -126,7 +126,7 @@ def test_soft_labels_train_only_when_asked(dataset, monkeypatch, tmp_path):
         trained.append((rows.labels, valid))
         raise Enough
 
-    monkeypatch.setattr(experiment, "train", train)
+    monkeypatch.setattr(experiment, "train_only", train)
     for soft in (True, False):
         with pytest.raises(Enough):
             experiment.evaluate(None, dataset, tmp_path, soft=soft)
