@@ -13,7 +13,7 @@ from typing import Literal
 import tyro
 
 from lddu.data import m3ed
-from lddu.data.dataset import cache_folder
+from lddu.data.cache import cache_folder
 from lddu.runs import experiment
 from lddu.runs.tables import Published
 from lddu.training import memory

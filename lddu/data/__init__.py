@@ -1,4 +1,4 @@
-"""From files to `Batch`: padding and checks, normalisation, and the data sets."""
+"""From files to `Batch`: padding, checks, normalisation, and the data sets."""
 
 from lddu.data.batching import check_batch, concatenate, from_sequences, order, pad, take
 from lddu.data.normalize import Normalizer, fit_normalizer, normalize

@@ -1,4 +1,4 @@
-"""In-memory padded data: building, checking, slicing and ordering a `Batch`.
+"""Padded data in memory: building, checking, slicing and ordering a `Batch`.
 
 A data set is a `Batch` of NumPy arrays; a training step gathers its rows by index.
 """
@@ -12,7 +12,7 @@ import numpy as np
 from lddu.config import ModelConfig
 from lddu.structs import Batch, Modality
 
-_CHUNK = 1024  # rows looked at together, so that mapped data need not fit into memory
+_CHUNK = 1024  # rows checked together, so that mapped data need not fit into memory
 
 
 def pad(
@@ -23,14 +23,14 @@ def pad(
     Args:
       sequences: One (T_i, features) array per sample; None or zero rows where it is missing.
       features: Width that every sequence must have.
-      length: Steps to pad to; None takes the longest. Longer sequences are an error, because a
-        silent cut would lose data.
+      length: Steps to pad to; None takes the longest sequence. Longer sequences are an error,
+        because a silent cut would lose data.
 
     Returns:
-      A `Modality` of float32 values (N, length, features) and its mask.
+      A `Modality` of float32 values (N, length, features) and its mask (N, length).
 
     Raises:
-      ValueError: If a sequence has another width, is not 2-D, or is too long; says which.
+      ValueError: If a sequence has another width, is not 2-D, or is too long, naming it.
     """
     arrays = [
         np.zeros((0, features), np.float32) if s is None else np.asarray(s) for s in sequences
@@ -64,12 +64,26 @@ def from_sequences(
 
     Args:
       sequences: name -> one (T_i, D) array per sample, None where the sample lacks the modality.
-      labels: (N, C) in [0, 1], or None.
+      labels: (N, C) labels in [0, 1], or None if they are unknown.
       features: name -> width; needed only where every sequence of a modality is None.
-      lengths: name -> steps to pad to; the longest sequence where not given.
+      lengths: name -> steps to pad to; a modality that is not named is padded to its longest
+        sequence.
+
+    Returns:
+      A `Batch` of NumPy arrays; a sample without steps lacks the modality.
 
     Raises:
-      ValueError: On differing numbers of samples or unfitting shapes; names the modality.
+      ValueError: If numbers of samples differ or shapes do not fit, naming the modality.
+
+    Example:
+      >>> import numpy as np
+      >>> from lddu.data import from_sequences
+      >>> text = [np.ones((2, 4)), np.ones((3, 4)), None]
+      >>> batch = from_sequences({"text": text}, np.array([[1, 0], [0, 1], [0, 0]]))
+      >>> batch.modalities["text"].values.shape
+      (3, 3, 4)
+      >>> batch.modalities["text"].mask.sum(1).tolist(), batch.present["text"].tolist()
+      ([2, 3, 0], [True, True, False])
     """
     modalities, present = {}, {}
     counts = {name: len(rows) for name, rows in sequences.items()}
@@ -80,7 +94,7 @@ def from_sequences(
         width = (features or {}).get(name, widths[0] if widths else None)
         if width is None:
             raise ValueError(
-                f"modality {name!r} has no (steps, features) array at all; give features[{name!r}]"
+                f"modality {name!r}: every sequence is missing; give features[{name!r}], its width"
             )
         try:
             modalities[name] = pad(rows, features=width, length=(lengths or {}).get(name))
@@ -91,15 +105,15 @@ def from_sequences(
 
 
 def check_batch(batch: Batch, config: ModelConfig, *, labelled: bool = False) -> None:
-    """Checks that a batch fits a model.
+    """Raises ValueError unless a batch fits a model.
 
     Args:
       batch: NumPy or JAX arrays; rows with every modality missing are fine.
-      config: The model's configuration.
+      config: Configuration of the model.
       labelled: Whether labels are required.
 
     Raises:
-      ValueError: If something does not fit; says which array, what it has and what is expected.
+      ValueError: If an array does not fit, naming it, its shape and the expected shape.
     """
     missing = [name for name in config.modality_names if name not in batch.modalities]
     if missing:
@@ -168,7 +182,7 @@ def _check_labels(labels: np.ndarray, size: int, names: Sequence[str]) -> None:
 
 
 def fingerprint(batch: Batch) -> str:
-    """A hash of a batch's content: the same rows, and nothing else, give the same text."""
+    """Returns a hash of a batch: equal for equal names, types, shapes and values, and only then."""
     digest = hashlib.blake2b(digest_size=16)
     for path, leaf in jax.tree_util.tree_leaves_with_path(batch):
         leaf = np.ascontiguousarray(leaf)
@@ -178,25 +192,48 @@ def fingerprint(batch: Batch) -> str:
 
 
 def take(batch: Batch, rows: np.ndarray | jax.Array | slice) -> Batch:
-    """The rows of a batch at integer or boolean positions, in that order, or of a slice."""
+    """Returns the chosen rows of a batch, in the order given.
+
+    Args:
+      batch: NumPy or JAX arrays.
+      rows: Integer or boolean positions, or a slice.
+
+    Example:
+      >>> import numpy as np
+      >>> from lddu.data import from_sequences, take
+      >>> batch = from_sequences({"text": [np.ones((n, 1)) for n in (1, 2, 3)]}, np.eye(3))
+      >>> take(batch, np.array([2, 0])).labels.tolist()
+      [[0.0, 0.0, 1.0], [1.0, 0.0, 0.0]]
+    """
     return jax.tree.map(lambda x: x[rows], batch)
 
 
 def concatenate(batches: Sequence[Batch]) -> Batch:
-    """Joins batches of one structure and one padded length along their rows."""
+    """Joins batches along their rows.
+
+    Args:
+      batches: Batches with the same modalities, widths and padded lengths.
+
+    Example:
+      >>> import numpy as np
+      >>> from lddu.data import concatenate, from_sequences
+      >>> batch = from_sequences({"text": [np.ones((2, 1))]}, np.array([[1]]))
+      >>> concatenate([batch, batch, batch]).size
+      3
+    """
     return jax.tree.map(lambda *x: np.concatenate(x), *batches)
 
 
 def order(key: jax.Array, rows: int, batch_size: int) -> tuple[np.ndarray, np.ndarray]:
-    """A shuffled pass over the data in batches of one size.
+    """Draws a shuffled pass over the data in batches of one size.
 
     Args:
       key: PRNG key of the epoch.
-      rows: N.
+      rows: Number of rows of the data, N.
       batch_size: Rows per batch.
 
     Returns:
-      Row indices (steps, batch_size) and weights of the same shape: the last batch is filled up
+      Row indices (steps, batch_size), and weights of the same shape: the last batch is filled up
       with rows of weight 0, so that every example counts exactly once.
     """
     permuted = np.asarray(jax.random.permutation(key, rows))
@@ -204,9 +241,17 @@ def order(key: jax.Array, rows: int, batch_size: int) -> tuple[np.ndarray, np.nd
 
 
 def batches(indices: np.ndarray, batch_size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Cuts indices into equal batches; the last is filled with the first indices, at weight 0."""
+    """Cuts indices into equal batches, the last one filled with the first indices at weight 0.
+
+    Args:
+      indices: (N,) row indices, in the order to be visited.
+      batch_size: Rows per batch.
+
+    Returns:
+      Row indices (steps, batch_size), and float32 weights of the same shape, 1 or 0.
+    """
     steps = -(-len(indices) // batch_size)
-    # Not with one index over and over: were its sequences long, the batch could not be packed.
+    # Different rows fill it, since copies of one row with long sequences could not be packed.
     filler = np.resize(indices, steps * batch_size - len(indices))
     weight = np.ones(steps * batch_size, np.float32)
     weight[len(indices) :] = 0.0

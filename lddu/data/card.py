@@ -1,4 +1,4 @@
-"""The data card: what was read, against what was published, and everything that was mended."""
+"""The data card: what was read, beside what was published, and everything that was repaired."""
 
 import dataclasses
 import hashlib
@@ -14,11 +14,11 @@ from lddu.structs import Batch
 
 
 class Findings:
-    """What a loader repairs, drops or doubts; filled while it reads, kept on the card.
+    """What a loader repairs, drops or doubts: filled while it reads, kept on the card.
 
     Attributes:
-      repairs: What was done -> how many values or rows it was done to.
-      warnings: What does not fit what was published or declared.
+      repairs: What was done -> number of values or rows that it was done to.
+      warnings: Sentences about what differs from what was published or declared.
     """
 
     def __init__(self):
@@ -26,12 +26,12 @@ class Findings:
         self.warnings: list[str] = []
 
     def repaired(self, what: str, count: int) -> None:
-        """Counts a repair; a count of 0 leaves no trace."""
+        """Adds to the count of a repair; a count of 0 leaves no trace."""
         if count:
             self.repairs[what] = self.repairs.get(what, 0) + int(count)
 
     def warn(self, what: str) -> None:
-        """Notes a mismatch, once."""
+        """Notes a mismatch; the same sentence is kept once."""
         if what not in self.warnings:
             self.warnings.append(what)
 
@@ -41,10 +41,10 @@ class Source:
     """A file that was read.
 
     Attributes:
-      file: Its name.
-      bytes: Its size.
-      sha256: Its SHA-256, in hexadecimal.
-      known_as: The published file with this checksum; None if it is none that we know.
+      file: Name of the file.
+      bytes: Size in bytes.
+      sha256: SHA-256 in hexadecimal.
+      known_as: Name of the published file with this checksum; None if lddu knows none.
     """
 
     file: str
@@ -55,17 +55,17 @@ class Source:
 
 @dataclasses.dataclass(frozen=True)
 class Card:
-    """What a loaded data set is.
+    """A description of a loaded data set.
 
     Attributes:
-      name: The data set.
-      layout: The file layout it was read from.
+      name: Name of the data set.
+      layout: The file layout that it was read from.
       task: What one sample and its labels are.
-      sources: The files.
+      sources: The files that were read.
       splits: split -> {"samples", "published" (or None), "positives": {label: count}, "empty"
         (samples without a label), "labels_per_sample", "modalities": {name: {"features", "steps"
         (padded), "min", "median", "max" (true lengths where present), "missing" (samples)}}}.
-      repairs: What was mended or dropped -> how often.
+      repairs: What was repaired or dropped -> how often.
       warnings: Mismatches, in plain sentences.
     """
 
@@ -78,20 +78,20 @@ class Card:
     warnings: tuple[str, ...]
 
     def to_json(self) -> str:
-        """JSON text that `from_json` reads back to an equal card."""
-        # ASCII, since names in damaged files may hold what UTF-8 cannot say.
+        """Returns JSON text that `from_json` reads back to an equal card."""
+        # ASCII, since names from damaged files may have characters that UTF-8 cannot encode.
         return json.dumps(dataclasses.asdict(self), indent=2)
 
     @classmethod
     def from_json(cls, text: str) -> "Card":
-        """Reads `to_json`'s text."""
+        """Reads a card from the text of `to_json`."""
         values = json.loads(text)
         values["sources"] = tuple(Source(**source) for source in values["sources"])
         values["warnings"] = tuple(values["warnings"])
         return cls(**values)
 
     def to_text(self) -> str:
-        """The card for people, one fact a line."""
+        """Returns the card for people to read, one fact a line."""
         lines = [f"{self.name}: {self.layout}", f"task: {self.task}"]
         for source in self.sources:
             known = source.known_as or "no published file that lddu knows"
@@ -129,18 +129,21 @@ def make_card(
     findings: Findings,
     tolerance: float = 0.0,
 ) -> Card:
-    """Describes labelled batches; a count that is not the published one becomes a warning.
+    """Describes labelled batches; a count that differs from the published one becomes a warning.
 
     Args:
-      name: The data set.
-      layout: The file layout it was read from.
+      name: Name of the data set.
+      layout: The file layout that it was read from.
       task: What one sample and its labels are.
-      sources: The files.
+      sources: The files that were read.
       splits: split -> samples with labels.
-      labels: C names.
-      published: split -> samples published, where known.
-      findings: What was mended; takes the warnings.
+      labels: Names of the C labels.
+      published: split -> number of samples published, for the splits where it is known.
+      findings: What was repaired; the warnings of the card are added to it.
       tolerance: Share of the published count by which a count may differ without a warning.
+
+    Returns:
+      The card.
     """
     described = {split: _describe(batch, labels) for split, batch in splits.items()}
     for split, facts in described.items():
@@ -150,7 +153,9 @@ def make_card(
             findings.warn(f"{split} has {facts['samples']:,} samples, but {known:,} were published")
         for label, count in facts["positives"].items():
             if count in (0, facts["samples"]):
-                findings.warn(f"{split}: label {label!r} is {'always' if count else 'never'} there")
+                findings.warn(
+                    f"{split}: label {label!r} is {'always' if count else 'never'} present"
+                )
     return Card(
         name,
         layout,
@@ -189,12 +194,15 @@ def _describe(batch: Batch, labels: Sequence[str]) -> dict[str, Any]:
 def read_source(
     path: Path, known: Mapping[str, str] | None = None, progress: bool = True
 ) -> Source:
-    """Size and SHA-256 of a file, with a progress bar where that takes a while.
+    """Reads size and SHA-256 of a file, with a progress bar if it is large.
 
     Args:
       path: The file.
-      known: SHA-256 -> the published file that has it.
+      known: SHA-256 -> name of the published file that has it.
       progress: Whether to show the bar.
+
+    Returns:
+      The description of the file.
     """
     digest, size = hashlib.sha256(), path.stat().st_size
     bar = tqdm(

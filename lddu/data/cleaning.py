@@ -1,16 +1,17 @@
-"""From the padded arrays that people publish to values with true lengths: chunk by chunk."""
+"""From padded arrays as they are published to finite values with true lengths, in chunks."""
 
 from collections.abc import Sequence
+from typing import Literal, get_args
 
 import numpy as np
 
+from lddu.data.cache import Allocate, in_memory
 from lddu.data.card import Findings
-from lddu.data.dataset import Allocate, in_memory
 from lddu.structs import Modality
 
 _CHUNK = 256  # rows held in memory at once
-# A front-padded array has its zeros before the real steps.
-PADDED = ("end", "start")
+Side = Literal["end", "start"]
+"""Where a sequence has its padding: behind its real steps, or before them."""
 
 
 def clean(
@@ -19,7 +20,7 @@ def clean(
     findings: Findings,
     *,
     lengths: np.ndarray | None = None,
-    padded: str = "end",
+    padded: Side = "end",
     rows: np.ndarray | None = None,
     steps: int | None = None,
     allocate: Allocate = in_memory,
@@ -27,32 +28,32 @@ def clean(
 ) -> Modality:
     """Repairs features and recovers how long each sequence really is.
 
-    NaN and infinities become 0 (what the published baselines do with the -inf of COVAREP) and are
-    counted. Where no lengths are declared, rows of zeros at the padded side are padding; rows of
-    zeros between others are real. Real steps come first afterwards, zeros behind them.
+    NaN and infinities become 0 (as the published baselines treat the -inf of COVAREP) and are
+    counted. If no lengths are declared, rows of zeros at the padded side are padding; rows of zeros
+    between others are real. In the result real steps come first, and zeros behind them.
 
     Args:
       values: (N, T, D) numbers, or N arrays of (T_i, D); may be memory-mapped, and is read in
         chunks.
-      where: What to call it in errors and findings: file, split and key.
-      findings: Takes the counts.
-      lengths: (N,) declared lengths, where the source has them; 0 is a missing sequence, and so
-        is one of zeros only, whatever its length. With padding at the start, these are the last
-        steps.
-      padded: At which side the source has its padding, "end" or "start".
-      rows: Numbers of the rows to keep, in their new order; all of them if None.
-      steps: Longest sequence wanted; what is behind it is cut and counted. None keeps all.
+      where: File, split and key, which errors and findings name.
+      findings: Collects the counts of repairs.
+      lengths: (N,) declared lengths, or None if the source has none. A sequence of length 0 is
+        missing, and so is one of zeros only, whatever its length. With padding at the start, a
+        length counts the last steps.
+      padded: Side at which the source has its padding, "end" or "start".
+      rows: (n,) numbers of the rows to keep, in their new order; None keeps all.
+      steps: Longest sequence wanted; further steps are cut and counted. None keeps all.
       allocate: Makes the large array.
-      name: What to call it there.
+      name: Name of the array for `allocate`.
 
     Returns:
-      A `Modality` of float32 values.
+      A `Modality` of n sequences with float32 values.
 
     Raises:
-      ValueError: If the values are no numbers, or shapes differ or do not fit `lengths`.
+      ValueError: If the values are not numeric, or shapes differ or do not fit `lengths`.
     """
-    if padded not in PADDED:
-        raise ValueError(f"padded={padded!r}, expected one of {PADDED}")
+    if padded not in get_args(Side):
+        raise ValueError(f"padded={padded!r}, expected one of {get_args(Side)}")
     if steps is not None and steps < 1:
         raise ValueError(f"steps={steps}, expected at least 1, or None for all")
     width, longest = _shape(values, where)
@@ -102,7 +103,7 @@ def clean(
 
 
 def _shape(values: np.ndarray | Sequence[np.ndarray], where: str) -> tuple[int, int]:
-    """Width, and the longest sequence."""
+    """Returns the width, and the length of the longest sequence."""
     if not isinstance(values, np.ndarray | list | tuple):
         raise ValueError(f"{where}: a {type(values).__name__}, expected an array or a list of them")
     if isinstance(values, np.ndarray) and (values.dtype != object or values.ndim == 0):
@@ -126,7 +127,7 @@ def _row_shape(row: np.ndarray, where: str) -> tuple[int, ...]:
     try:
         return np.shape(row)
     except (ValueError, TypeError) as error:  # lists of differing lengths
-        raise ValueError(f"{where} is no array: {error}") from error
+        raise ValueError(f"{where} is not an array: {error}") from error
 
 
 def _number(values: np.ndarray, where: str) -> None:
@@ -140,11 +141,15 @@ def _declared(lengths: np.ndarray, count: int, where: str) -> np.ndarray:
         raise ValueError(
             f"{where}: lengths are {lengths.dtype} {lengths.shape}, expected ({count},) numbers"
         )
-    whole = np.asarray(lengths, np.float64)
-    if not (np.isfinite(whole) & (whole >= 0) & (whole == np.rint(whole))).all():
-        raise ValueError(f"{where}: lengths hold what is no whole number >= 0")
+    numbers = np.asarray(lengths, np.float64)
+    bad = ~(np.isfinite(numbers) & (numbers >= 0) & (numbers == np.rint(numbers)))
+    if bad.any():
+        row = int(bad.argmax())
+        raise ValueError(
+            f"{where}: lengths must be non-negative integers, got {numbers[row]:g} in row {row}"
+        )
     # A float beyond int64 would come out negative.
-    return np.minimum(whole, 1 << 62).astype(np.int64)
+    return np.minimum(numbers, 1 << 62).astype(np.int64)
 
 
 def _read(
@@ -154,10 +159,10 @@ def _read(
     width: int,
     where: str,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The chosen rows as (n, T, D) float32, and how many steps each has in the source."""
+    """Returns the chosen rows as (n, T, D) float32, and how many steps each has in the source."""
     if isinstance(values, np.ndarray) and values.dtype != object:
         first, last = rows.min(), rows.max() + 1
-        # Neighbouring rows as one slice: a gather from an unaligned map reads element by element.
+        # Neighbouring rows come as one slice, since gathers from unaligned maps are slow.
         dense = last - first == len(rows) and (np.diff(rows) == 1).all()
         chunk = values[first:last] if dense else values[rows]
         return _to_float32(chunk), np.full(len(rows), longest)
@@ -171,11 +176,12 @@ def _read(
 
 
 def _to_float32(values: np.ndarray) -> np.ndarray:
-    with np.errstate(over="ignore"):  # what becomes infinite is counted by `_finite`
+    with np.errstate(over="ignore"):  # `_finite` counts the values that become infinite
         return np.array(values, np.float32)
 
 
 def _finite(chunk: np.ndarray, where: str, findings: Findings) -> None:
+    """Sets what is not finite to 0, in place, and counts it."""
     bad = ~np.isfinite(chunk)
     if not bad.any():
         return
@@ -186,13 +192,13 @@ def _finite(chunk: np.ndarray, where: str, findings: Findings) -> None:
 
 
 def _last(filled: np.ndarray) -> np.ndarray:
-    """(n,) number of steps up to the last filled one."""
+    """Returns (n,) numbers of steps up to the last filled one."""
     steps = np.arange(1, filled.shape[1] + 1)
     return np.where(filled, steps, 0).max(1)
 
 
 def _to_front(chunk: np.ndarray, first: np.ndarray) -> np.ndarray:
-    """Moves what stands from step `first` on to the start; what comes behind it is arbitrary."""
+    """Moves the steps from `first` on to the start; the steps behind them are arbitrary."""
     steps = chunk.shape[1]
     index = np.minimum(np.arange(steps) + first[:, None], steps - 1)
     return np.take_along_axis(chunk, index[..., None], axis=1)

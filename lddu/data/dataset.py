@@ -1,21 +1,12 @@
-"""A data set in its three splits, and its cache on disk."""
+"""A data set in its three splits."""
 
 import dataclasses
-import hashlib
-import json
-import os
-import shutil
-import tempfile
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from lddu.data.card import Card
-from lddu.structs import Batch, Modality
+from lddu.structs import Batch
 
-_FORMAT = 2
 SPLITS = ("train", "valid", "test")
 
 
@@ -24,9 +15,10 @@ class Split:
     """The samples of one split.
 
     Attributes:
-      batch: NumPy arrays, with hard labels.
-      ids: (N,) text, unique; what to align predictions by.
-      soft: (N, C) soft labels in [0, 1], where annotators or intensities give them; else None.
+      batch: N samples as NumPy arrays, with hard labels.
+      ids: (N,) unique texts that name the samples, so that predictions can be aligned.
+      soft: (N, C) soft labels in [0, 1] from several annotators or from intensities; None where
+        the files have neither.
     """
 
     batch: Batch
@@ -34,7 +26,7 @@ class Split:
     soft: np.ndarray | None = None
 
     def soft_batch(self) -> Batch:
-        """The batch with soft labels where there are any, for training."""
+        """Returns the batch for training: with soft labels where they are known, else hard ones."""
         return self.batch if self.soft is None else self.batch.replace(labels=self.soft)
 
 
@@ -43,11 +35,11 @@ class Dataset:
     """Three splits of one data set.
 
     Attributes:
-      train: What to fit.
-      valid: What chooses the epoch, the calibration and the thresholds.
-      test: What is scored, once.
-      labels: C names.
-      card: What was read and what was mended.
+      train: Samples to fit the model on.
+      valid: Samples that choose the epoch, the calibration and the thresholds.
+      test: Samples that are scored once.
+      labels: Names of the C labels.
+      card: What was read, and what was repaired.
     """
 
     train: Split
@@ -57,11 +49,25 @@ class Dataset:
     card: Card
 
     def splits(self) -> dict[str, Split]:
-        """Name -> split, in the order train, valid, test."""
+        """Returns name -> split, in the order train, valid, test."""
         return {name: getattr(self, name) for name in SPLITS}
 
     def shapes(self) -> dict[str, tuple[int, int]]:
-        """Modality -> (features, steps), as the presets of `lddu.config` take them."""
+        """Returns modality -> (features, steps), as the presets of `lddu.config` take them.
+
+        Steps are those of the split that is padded to most.
+
+        Example:
+          >>> import numpy as np
+          >>> from lddu.data import from_sequences
+          >>> from lddu.data.card import Card
+          >>> def split(steps):
+          ...     batch = from_sequences({"audio": [np.ones((steps, 3))]}, np.array([[1]]))
+          ...     return Split(batch, np.array(["a"]))
+          >>> card = Card("toy", "drawn", "none", (), {}, {}, ())
+          >>> Dataset(split(2), split(4), split(5), labels=("joy",), card=card).shapes()
+          {'audio': (3, 5)}
+        """
         return {
             name: (
                 m.values.shape[-1],
@@ -69,131 +75,3 @@ class Dataset:
             )
             for name, m in self.train.batch.modalities.items()
         }
-
-
-# What a damaged cache raises.
-_UNREADABLE = (OSError, EOFError, ValueError, LookupError, TypeError, AttributeError)
-
-Allocate = Callable[[str, Sequence[int]], np.ndarray]
-
-
-def in_memory(name: str, shape: Sequence[int]) -> np.ndarray:
-    """An `Allocate` for float32 arrays in memory; `name` serves those that lie in files."""
-    del name
-    return np.empty(tuple(shape), np.float32)
-
-
-def cached(
-    key: Mapping[str, Any],
-    build: Callable[[Allocate], Dataset],
-    cache: str | os.PathLike | bool | None = True,
-) -> Dataset:
-    """Builds a data set once; from then on it is mapped from disk, which takes no time or memory.
-
-    Args:
-      key: What the data set depends on, as JSON values; another key is another data set.
-      build: Builds it, with large arrays made by the `Allocate` it is given, so that they are
-        written to disk as they are filled and never held in memory as a whole.
-      cache: Its folder; True takes `cache_folder()`, False or None builds in memory and keeps
-        nothing.
-    """
-    if cache is False or cache is None:
-        return build(in_memory)
-    folder = cache_folder() if cache is True else Path(cache)
-    text = json.dumps({"format": _FORMAT, **key}, sort_keys=True)
-    path = folder.expanduser() / hashlib.sha256(text.encode()).hexdigest()[:24]
-    if path.exists():
-        try:
-            return _load(path)
-        except _UNREADABLE:
-            shutil.rmtree(path)  # cut short or from elsewhere: it is only a copy, made anew
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".preparing-") as temporary:
-        partial = Path(temporary) / "dataset"
-        partial.mkdir()
-
-        def allocate(name: str, shape: Sequence[int]) -> np.ndarray:
-            file = partial / f"{name}.values.npy"
-            return np.lib.format.open_memmap(file, "w+", np.float32, tuple(shape))
-
-        _save(partial, build(allocate), text)
-        try:
-            partial.rename(path)
-        except OSError:
-            if not (path / "dataset.json").is_file():  # else another process was faster
-                raise
-    return _load(path)
-
-
-def cache_folder() -> Path:
-    """Where prepared data sets are kept: `LDDU_CACHE`, or `lddu` in the user's cache."""
-    if folder := os.environ.get("LDDU_CACHE"):
-        return Path(folder).expanduser()
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "lddu" / "datasets"
-
-
-def identity(path: Path) -> list[Any]:
-    """Name, size and time of a file: what tells, without reading it, that it is still the same."""
-    stat = path.stat()
-    return [str(path.resolve()), stat.st_size, stat.st_mtime_ns]
-
-
-def _save(folder: Path, dataset: Dataset, key: str) -> None:
-    for name, split in dataset.splits().items():
-        for modality, m in split.batch.modalities.items():
-            file = folder / f"{name}.{modality}.values.npy"
-            if _is_in(m.values, file):
-                m.values.flush()  # `build` put it there itself
-            else:
-                # A copy first: it may be a part of the map of this very file.
-                mapped = isinstance(m.values, np.memmap)
-                values = np.array(m.values) if mapped else m.values
-                np.save(file, values, allow_pickle=False)
-            np.save(folder / f"{name}.{modality}.mask.npy", m.mask, allow_pickle=False)
-        arrays = {"labels": split.batch.labels, "ids": split.ids, "soft": split.soft}
-        for what, array in arrays.items():
-            if array is not None:
-                np.save(folder / f"{name}.{what}.npy", array, allow_pickle=False)
-    content = {
-        "key": json.loads(key),
-        "labels": list(dataset.labels),
-        "modalities": list(dataset.train.batch.modalities),
-        "soft": [name for name, split in dataset.splits().items() if split.soft is not None],
-        "card": json.loads(dataset.card.to_json()),
-    }
-    (folder / "dataset.json").write_text(json.dumps(content, indent=2), encoding="utf-8")
-
-
-def _is_in(values: np.ndarray, file: Path) -> bool:
-    """Whether an array is the map of all of a file, as `allocate` gave it."""
-    if not isinstance(values, np.memmap) or values.filename is None or not file.is_file():
-        return False
-    there = np.load(file, mmap_mode="r", allow_pickle=False)
-    same = Path(values.filename) == file.resolve() and there.dtype == values.dtype
-    return same and there.shape == values.shape and there.offset == values.offset
-
-
-def _load(folder: Path) -> Dataset:
-    content = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))
-
-    def array(name: str, mapped: bool = False) -> np.ndarray:
-        mode = "r" if mapped else None
-        return np.load(folder / f"{name}.npy", mmap_mode=mode, allow_pickle=False)
-
-    def split(name: str) -> Split:
-        modalities = {
-            m: Modality(array(f"{name}.{m}.values", mapped=True), array(f"{name}.{m}.mask"))
-            for m in content["modalities"]
-        }
-        present = {m: modality.mask.any(1) for m, modality in modalities.items()}
-        soft = array(f"{name}.soft") if name in content["soft"] else None
-        return Split(
-            Batch(modalities, present, array(f"{name}.labels")), array(f"{name}.ids"), soft
-        )
-
-    return Dataset(
-        *(split(name) for name in SPLITS),
-        labels=tuple(content["labels"]),
-        card=Card.from_json(json.dumps(content["card"])),
-    )

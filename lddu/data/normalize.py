@@ -25,9 +25,25 @@ class Normalizer(NamedTuple):
 
 
 def fit_normalizer(batch: Batch) -> Normalizer:
-    """Means and deviations over the real steps of each modality; 0 and 1 where there are none.
+    """Fits means and standard deviations over the real steps of each modality.
 
     Rows are read in chunks, so that mapped data need not fit into memory.
+
+    Args:
+      batch: The training data, NumPy or JAX arrays.
+
+    Returns:
+      A `Normalizer`; mean 0 and deviation 1 for a modality without real steps.
+
+    Example:
+      >>> import numpy as np
+      >>> from lddu.data import fit_normalizer, from_sequences, normalize
+      >>> batch = from_sequences({"audio": [np.array([[1.0], [3.0]]), np.array([[5.0]])]})
+      >>> normalizer = fit_normalizer(batch)
+      >>> normalizer.mean["audio"].tolist()
+      [3.0]
+      >>> normalize(batch, normalizer).modalities["audio"].values[..., 0].round(2).tolist()
+      [[-1.22..., 0.0], [1.22..., 0.0]]
     """
     mean, std = {}, {}
     for name in batch.modalities:
@@ -36,7 +52,7 @@ def fit_normalizer(batch: Batch) -> Normalizer:
 
 
 def _moments(batch: Batch, name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and deviation (D,) of a modality, in float64, in two passes: the exact way."""
+    """Returns mean and deviation (D,) of a modality, from float64 sums in two passes."""
     values, mask = np.asarray(batch.modalities[name].values), np.asarray(batch.effective_mask(name))
     count = int(mask.sum())
     if count == 0:
@@ -52,16 +68,23 @@ def _moments(batch: Batch, name: str) -> tuple[np.ndarray, np.ndarray]:
 
     mean = total(lambda real: real) / count
     spread = np.sqrt(total(lambda real: np.square(real - mean)) / count)
-    # Relative, so that it is the same in every unit: some are tiny (a field in tesla).
+    # The bound is relative, since units may make all values tiny (a magnetic field in tesla).
     smallest = np.maximum(1e-6 * np.abs(mean), np.finfo(np.float32).tiny)
     return mean.astype(np.float32), np.where(spread > smallest, spread, 1.0).astype(np.float32)
 
 
 def normalize(batch: Batch, normalizer: Normalizer) -> Batch:
-    """Applies a normaliser; padded steps become exactly 0. Works on NumPy and, jitted, on JAX.
+    """Applies a normaliser: subtracts the mean, divides by the deviation, sets padding to 0.
+
+    Args:
+      batch: NumPy arrays, or JAX arrays, also inside `jax.jit`.
+      normalizer: From `fit_normalizer`.
+
+    Returns:
+      The batch with float32 features, exactly 0 at steps that are not real.
 
     Raises:
-      ValueError: If a modality's width is not the one fitted.
+      ValueError: If a modality has another width than the one that was fitted.
     """
     modalities = {}
     for name, modality in batch.modalities.items():

@@ -8,7 +8,8 @@ The generative model, for C labels and M modalities:
 4. Its steps are x_t = A_m z + s * noise, with A_m (D, C) of orthonormal columns.
 5. A modality is missing with some probability, never all of them at once.
 
-The model sees only x. D exceeds C, so the noise level shows in the directions A_m does not use.
+The model sees only x. D exceeds C, so that the noise level shows in the directions that A_m does
+not use.
 The posterior sums over all label sets and noise levels and integrates the latent in closed form.
 """
 
@@ -25,11 +26,11 @@ class SyntheticConfig:
     """The law of the data.
 
     Attributes:
-      labels: Label names.
-      features: Modality name -> width D, at least the number of labels.
+      labels: Names of the C labels.
+      features: Modality name -> width D, more than the number of labels.
       length: Modality name -> longest sequence; lengths are uniform from a quarter of it up.
       spread: Standard deviation of the latent around its class mean of +1 or -1.
-      noise: Noise levels, drawn with equal probability per sample and modality.
+      noise: Noise levels, drawn with equal probability for each sample and modality.
       missing: Probability that a modality is missing.
       law_seed: Seed of the label law and the mixing matrices.
     """
@@ -46,19 +47,19 @@ class SyntheticConfig:
         for name, width in self.features:
             if width <= len(self.labels):
                 raise ValueError(
-                    f"synthetic: modality {name!r} has {width} features; it needs more than the "
+                    f"synthetic: modality {name!r} has {width} features; give it more than the "
                     f"{len(self.labels)} labels, or the noise level cannot be seen"
                 )
 
 
 @dataclasses.dataclass(frozen=True)
 class Synthetic:
-    """Drawn data with its truth.
+    """Drawn samples, with what only their maker knows.
 
     Attributes:
-      batch: The samples, with hard labels.
-      noise: (N, M) true noise level per modality, in the order of the configuration.
-      config: The law it was drawn from.
+      batch: N samples with hard labels.
+      noise: (N, M) noise level of each modality, in the order of the configuration.
+      config: The law that they were drawn from.
     """
 
     batch: Batch
@@ -66,18 +67,29 @@ class Synthetic:
     config: SyntheticConfig
 
     def shapes(self) -> dict[str, tuple[int, int]]:
-        """Modality name -> (features, length), as the presets of `lddu.config` take them."""
+        """Returns name -> (features, length), as the presets of `lddu.config` take them."""
         lengths = dict(self.config.length)
         return {name: (width, lengths[name]) for name, width in self.config.features}
 
 
 def generate(samples: int, seed: int = 0, config: SyntheticConfig | None = None) -> Synthetic:
-    """Draws samples.
+    """Draws samples from the generative model.
 
     Args:
-      samples: N.
+      samples: Number of samples, N.
       seed: Seed of the draw; the law itself depends on `config.law_seed` only.
-      config: The law; `SyntheticConfig()` where not given.
+      config: The law; None takes `SyntheticConfig()`.
+
+    Returns:
+      The samples with hard labels, and the noise level behind each.
+
+    Example:
+      >>> from lddu.data import synthetic
+      >>> data = synthetic.generate(5, seed=1)
+      >>> data.batch.labels.shape, data.noise.shape
+      ((5, 4), (5, 3))
+      >>> data.shapes()
+      {'text': (8, 12), 'audio': (6, 16), 'vision': (10, 16)}
     """
     config = config or SyntheticConfig()
     rng = np.random.default_rng(seed)
@@ -109,14 +121,20 @@ def generate(samples: int, seed: int = 0, config: SyntheticConfig | None = None)
 
 
 def bayes_posterior(data: Synthetic | Batch, config: SyntheticConfig | None = None) -> np.ndarray:
-    """The exact probability of each label given the inputs alone.
+    """Computes the exact probability of each label given the inputs alone.
 
     Args:
-      data: Samples drawn by `generate`, or any batch under the law `config`.
-      config: The law; taken from `data` where that is `Synthetic`.
+      data: Samples drawn by `generate`, or any batch that follows the law `config`.
+      config: The law. None takes that of `data` if it is a `Synthetic`, else `SyntheticConfig()`.
 
     Returns:
       (N, C) float64 P(y_c = 1 | x). No predictor has a smaller expected log loss or Brier score.
+
+    Example:
+      >>> from lddu.data import synthetic
+      >>> probs = synthetic.bayes_posterior(synthetic.generate(5, seed=1))
+      >>> probs.shape, bool(((probs > 0) & (probs < 1)).all())
+      ((5, 4), True)
     """
     batch = data.batch if isinstance(data, Synthetic) else data
     config = config or (data.config if isinstance(data, Synthetic) else SyntheticConfig())
@@ -153,7 +171,7 @@ def bayes_posterior(data: Synthetic | Batch, config: SyntheticConfig | None = No
 
 
 def _law(config: SyntheticConfig) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
-    """All label sets (2^C, C), their log probabilities (2^C,), and the mixing matrices (D, C)."""
+    """Returns the label sets (2^C, C), their log-probabilities (2^C,) and name -> mixing (D, C)."""
     rng = np.random.default_rng(config.law_seed)
     c = len(config.labels)
     sets = np.array(list(itertools.product([0.0, 1.0], repeat=c)))
@@ -171,11 +189,11 @@ def _law(config: SyntheticConfig) -> tuple[np.ndarray, np.ndarray, dict[str, np.
 def _sufficient(
     batch: Batch, name: str, mixing: np.ndarray, levels: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Sufficient statistics of one modality for the latent and the noise level.
+    """Computes one modality's sufficient statistics for the latent and the noise level.
 
     Returns:
-      Sum over steps of A^T x (N, C); the number of steps (N,); and per noise level (N, L) the part
-      of log p(x | z, s) that does not depend on z.
+      Sum over steps of A^T x (N, C); the number of steps (N,); and for each noise level (N, L) the
+      part of log p(x | z, s) that does not depend on z.
     """
     modality: Modality = batch.modalities[name]
     mask = np.asarray(batch.effective_mask(name))

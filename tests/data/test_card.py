@@ -89,7 +89,7 @@ def test_warns_of_other_counts_and_constant_labels(batch):
     assert warnings == (
         "train has 4 samples, but 1,000 were published",
         "train: label 'k' is always there",
-        "train: label 'm' is never there",
+        "train: label 'm' is never present",
     )
 
 

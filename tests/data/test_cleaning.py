@@ -1,3 +1,5 @@
+from typing import get_args
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -47,7 +49,7 @@ def features(draw):
 
 
 @settings(max_examples=150, deadline=None)
-@given(data=st.data(), rows=features(), padded=st.sampled_from(cleaning.PADDED))
+@given(data=st.data(), rows=features(), padded=st.sampled_from(get_args(cleaning.Side)))
 def test_equals_a_version_that_takes_one_row_at_a_time(data, rows, padded):
     count = len(rows)
     lengths = data.draw(st.none() | st.lists(st.integers(0, 7), min_size=count, max_size=count))

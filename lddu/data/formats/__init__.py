@@ -1,8 +1,8 @@
-"""File formats of published feature sets, read as data: no file can make them run anything.
+"""File formats of published feature sets, read as data: no file can run anything.
 
 - `load_pickle`: Python pickles of arrays and containers.
 - `load_torch`: files of `torch.save`, without PyTorch.
-- `UnsafePickleError`: a file asked for more than data.
+- `UnsafePickleError`: raised when a file asks for more than data.
 """
 
 from lddu.data.formats.objects import UnsafePickleError

@@ -1,4 +1,4 @@
-"""PyTorch's tensors, as its files describe them, as NumPy views of their storages."""
+"""PyTorch's tensors as its files describe them: NumPy views of their storages."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -6,8 +6,8 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-from lddu.data.formats.calls import ML_DTYPES, whole
-from lddu.data.formats.objects import Name, UnsafePickleError
+from lddu.data.formats.arrays import ML_DTYPES
+from lddu.data.formats.objects import Name, UnsafePickleError, whole
 
 _STORAGES = {
     "FloatStorage": np.float32,
@@ -41,23 +41,23 @@ _TENSOR_TYPES = ("torch.Tensor", "torch.nn.parameter.Parameter", "torch.nn.param
 
 
 class Storages:
-    """Gives the storage behind a persistent id, as an array (elements,)."""
+    """Finds the storage behind a persistent id, as an array (elements,)."""
 
     def __init__(self, find: Callable[[str, np.dtype, int], np.ndarray], swap: bool = False):
         """Prepares for one file.
 
         Args:
           find: (key, dtype, number of elements) -> the bytes of a storage, (bytes,) uint8.
-          swap: Whether the file has the other byte order.
+          swap: Whether the file has the other byte order than this machine.
         """
         self._find, self._swap = find, swap
         self._known: dict[tuple[str, np.dtype], np.ndarray] = {}
 
     def __call__(self, identity: Any) -> np.ndarray:
-        """The storage.
+        """Returns the storage behind an id.
 
         Raises:
-          ValueError: If this is no id of a storage, or the storage is missing or too small.
+          ValueError: If the id is not one of a storage, or the storage is missing or too small.
         """
         tag, kind, key, _, count, *rest = identity
         if tag != "storage" or type(kind) is not Name or kind not in _STORAGE_DTYPES:
@@ -69,23 +69,23 @@ class Storages:
         elements = self._known[key, dtype]
         if elements.size < count:
             raise ValueError(f"storage {key} has {elements.size} elements, expected {count}")
-        # The older format once let a storage be part of another: (key, offset, elements).
+        # In the older format a storage can be part of another: (key, offset, elements).
         start, number = whole(rest[0][1:]) if rest and rest[0] else (0, count)
         if start + number > count:
-            raise ValueError(f"storage {key} has a part outside of itself")
+            raise ValueError(f"storage {key} has a part outside itself")
         return elements[start : start + number]
 
 
 def as_dtype(data: np.ndarray, dtype: np.dtype, swap: bool = False) -> np.ndarray:
-    """Bytes as numbers in the byte order of this machine, read-only, copied only if swapped.
+    """Returns bytes as read-only numbers in the byte order of this machine, copied only to swap.
 
     Args:
       data: (bytes,) uint8; a last element that is cut short is left out.
-      dtype: What they hold.
-      swap: Whether they have the other byte order.
+      dtype: Type of the numbers.
+      swap: Whether they have the other byte order than this machine.
     """
     data = data[: data.size // dtype.itemsize * dtype.itemsize]
-    # A complex number is two numbers; ml_dtypes know no byte order, whole numbers do.
+    # A complex number is two numbers. ml_dtypes have no byte order, so integers are swapped.
     word = dtype.itemsize // 2 if dtype.kind == "c" else dtype.itemsize
     if swap and word > 1:
         data = data.view(f"u{word}").byteswap().view(np.uint8)
@@ -95,10 +95,10 @@ def as_dtype(data: np.ndarray, dtype: np.dtype, swap: bool = False) -> np.ndarra
 
 
 def _strided(storage: Any, offset: Any, size: Any, stride: Any) -> np.ndarray:
-    """A read-only view of a storage; offset and strides count elements.
+    """Returns a read-only view of a storage; offset and strides count elements.
 
     Raises:
-      ValueError: If any element lies outside of the storage.
+      ValueError: If any element lies outside the storage.
     """
     if not isinstance(storage, np.ndarray) or storage.ndim != 1 or storage.dtype.hasobject:
         raise ValueError(f"expected a storage, found a {type(storage).__name__}")
@@ -125,7 +125,7 @@ def _strided(storage: Any, offset: Any, size: Any, stride: Any) -> np.ndarray:
 
 
 def _apply_bits(tensor: np.ndarray, metadata: Mapping[str, Any] | None) -> np.ndarray:
-    """PyTorch stores conj() and the sign of its imaginary part as bits over unchanged data."""
+    """Applies conj() and negation, which PyTorch stores as bits beside unchanged data."""
     if metadata and metadata.get("conj"):
         tensor = np.conj(tensor)
     if metadata and metadata.get("neg"):
@@ -144,10 +144,10 @@ def _device(kind: str, index: int | None = None) -> str:
 
 
 def tensor_calls(swap: bool = False) -> dict[str, Callable | None]:
-    """What PyTorch's files call, as in `calls`, with storages as (elements,) arrays.
+    """Returns what PyTorch's files call, like `calls.PLAIN_CALLS`, for (elements,) storages.
 
     Args:
-      swap: Whether untyped storages, which are uint8, have the other byte order.
+      swap: Whether untyped storages, which are uint8, have the other byte order than this machine.
     """
 
     def tensor(storage: Any, offset: Any, size: Any, stride: Any) -> np.ndarray:

@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from lddu.data.formats.calls import PLAIN_CALLS
-from lddu.data.formats.machine import Machine
+from lddu.data.formats.opcodes import unpickle
 from lddu.data.formats.tensors import Storages, tensor_calls
 
 _MAGIC = 0x1950A86A20F9469CFC6C
@@ -19,24 +19,24 @@ _SWAP = sys.byteorder == "big"
 
 
 def is_legacy(start: bytes) -> bool:
-    """Whether a file that starts so is in this format."""
+    """Tells whether a file that starts with these bytes is in this format."""
     return _MAGIC.to_bytes(10, "little") in start or b"%d" % _MAGIC in start
 
 
 def load_legacy(file: BinaryIO, content: np.ndarray) -> Any:
-    """Reads the object.
+    """Reads the object of a file.
 
     Args:
       file: The file, at its start.
       content: (bytes,) uint8, the same file; storages are views of it.
 
     Raises:
-      Exception: One of `machine.DAMAGE`, if it is damaged.
+      Exception: One of `objects.DAMAGE`, if it is damaged.
     """
     size = content.size
 
     def plain() -> Any:
-        return Machine(file, size, PLAIN_CALLS).load()
+        return unpickle(file, size, PLAIN_CALLS)
 
     magic, protocol, _ = plain(), plain(), plain()
     if (magic, protocol) != (_MAGIC, _PROTOCOL):
@@ -44,8 +44,8 @@ def load_legacy(file: BinaryIO, content: np.ndarray) -> Any:
     at = file.tell()
     calls = PLAIN_CALLS | tensor_calls(_SWAP)
 
-    # The storages come last and are measured in elements, so the object is read twice: first for
-    # what each storage holds, over memory that is claimed and never touched.
+    # The storages come last and are measured in elements, so the object is read twice: first to
+    # learn the type and size of each storage, over memory that is claimed and never touched.
     claims: dict[str, tuple[np.dtype, int]] = {}
     free = size
 
@@ -57,7 +57,7 @@ def load_legacy(file: BinaryIO, content: np.ndarray) -> Any:
         claims[key] = dtype, count
         return np.empty(count * dtype.itemsize, np.uint8)
 
-    Machine(file, size, calls, Storages(claim)).load()
+    unpickle(file, size, calls, Storages(claim))
     found = dict(_storages(file, content, plain(), claims))
 
     def find(key: str, dtype: np.dtype, count: int) -> np.ndarray:
@@ -66,7 +66,7 @@ def load_legacy(file: BinaryIO, content: np.ndarray) -> Any:
         return found[key]
 
     file.seek(at)
-    return Machine(file, size, calls, Storages(find, _SWAP)).load()
+    return unpickle(file, size, calls, Storages(find, _SWAP))
 
 
 def _storages(file: BinaryIO, content: np.ndarray, keys: Any, claims: dict):

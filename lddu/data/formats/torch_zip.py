@@ -9,23 +9,23 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from lddu.data.formats.calls import PLAIN_CALLS
-from lddu.data.formats.machine import Machine
+from lddu.data.formats.opcodes import unpickle
 from lddu.data.formats.tensors import Storages, tensor_calls
 
 _MAIN = "data.pkl"
-# Deflate never does better, so a larger claim is a lie.
+# Deflate never compresses better, so a larger claim is false.
 _MOST_INFLATION = 1032
 
 
 def load_zip(file: BinaryIO, content: np.ndarray) -> Any:
-    """Reads the object.
+    """Reads the object of a file.
 
     Args:
       file: The file.
       content: (bytes,) uint8, the same file; storages are views of it.
 
     Raises:
-      Exception: One of `machine.DAMAGE` or of those of `zipfile`, if it is damaged.
+      Exception: One of `objects.DAMAGE` or of those of `zipfile`, if it is damaged.
     """
     with zipfile.ZipFile(file) as archive:
         entries = _entries(archive)
@@ -45,13 +45,13 @@ def load_zip(file: BinaryIO, content: np.ndarray) -> Any:
         main = entries[root + _MAIN]
         with io.BufferedReader(archive.open(main), 1 << 20) as stream:
             calls = PLAIN_CALLS | tensor_calls(swap)
-            return Machine(stream, _limit(main, content), calls, Storages(find, swap)).load()
+            return unpickle(stream, _limit(main, content), calls, Storages(find, swap))
 
 
 def _entries(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
     entries: dict[str, zipfile.ZipInfo] = {}
     for entry in archive.infolist():
-        # Readers differ in which one they take, so that a check may see another than the user.
+        # Readers differ in which of two entries they take, so that a check could miss one of them.
         if entry.filename in entries:
             raise ValueError(f"the zip holds {entry.filename} twice")
         entries[entry.filename] = entry
@@ -67,14 +67,14 @@ def _is_other(order: bytes) -> bool:
 def _entry_bytes(
     archive: zipfile.ZipFile, entry: zipfile.ZipInfo, content: np.ndarray
 ) -> np.ndarray:
-    """An entry as (bytes,) uint8: in place if it is stored as it is."""
+    """Returns an entry as (bytes,) uint8, in place if it is stored uncompressed."""
     if entry.compress_type != zipfile.ZIP_STORED or entry.flag_bits & 1:
         return np.frombuffer(_inflate(archive, entry, content), np.uint8)
     at = entry.header_offset
     header = content[at : at + 30].tobytes() if at >= 0 else b""
     if len(header) < 30 or not header.startswith(b"PK\x03\x04"):
         raise ValueError(f"{entry.filename} is not where the zip says")
-    # The entry's name and extra field, whose length only this header knows, come before the data.
+    # Only this header has the lengths of the entry's name and extra field, which precede the data.
     at += 30 + sum(struct.unpack("<HH", header[26:]))
     data = content[at : at + entry.file_size]
     if data.size < entry.file_size:
@@ -84,7 +84,7 @@ def _entry_bytes(
 
 def _inflate(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, content: np.ndarray) -> bytes:
     with archive.open(entry) as stream:
-        # One byte more than claimed lets `zipfile` reach the end and compare the checksum.
+        # Reading one byte more than claimed lets `zipfile` reach the end and compare the checksum.
         return stream.read(_limit(entry, content) + 1)
 
 

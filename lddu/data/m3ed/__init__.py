@@ -9,7 +9,7 @@ References:
   Zhao et al., M3ED: Multi-modal Multi-scene Multi-label Emotional Dialogue Database, ACL 2022.
 """
 
-from lddu.data.m3ed.emotions import LABELS
+from lddu.data.m3ed.labels import LABELS
 from lddu.data.m3ed.loading import PUBLISHED, load
 
 __all__ = ["LABELS", "PUBLISHED", "load"]

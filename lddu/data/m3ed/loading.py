@@ -6,15 +6,17 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from lddu.data.cache import Allocate, cached, identity
 from lddu.data.card import Findings, make_card, read_source
 from lddu.data.cleaning import clean
-from lddu.data.dataset import SPLITS, Allocate, Dataset, Split, cached, identity
+from lddu.data.dataset import SPLITS, Dataset, Split
 from lddu.data.formats import load_torch
-from lddu.data.m3ed import annotations, carat, pickles, splits
-from lddu.data.m3ed.emotions import LABELS, multi_hot
-from lddu.data.m3ed.files import NEEDED, Files, find_files
-from lddu.data.m3ed.matching import Matched, match, soft_labels, utterance_labels
-from lddu.data.m3ed.widths import MODALITIES
+from lddu.data.m3ed import splits
+from lddu.data.m3ed.joining import Matched, match, soft_labels, utterance_labels
+from lddu.data.m3ed.labels import LABELS, multi_hot
+from lddu.data.m3ed.locating import NEEDED, Files, locate
+from lddu.data.m3ed.readers import annotations, carat, pickles
+from lddu.data.m3ed.readers.widths import MODALITIES
 from lddu.structs import Batch
 
 Task = Literal["dialogue", "utterance"]
@@ -74,7 +76,7 @@ def load(
       path: A folder with the files, or the feature file: the authors' pickle of ten items, or
         CARAT's m3ed_data_60.pt. annotation.json and splitInfo/ are looked for beside and above it.
       task: "dialogue" or "utterance".
-      cache: Where the prepared arrays are kept; True takes `lddu.data.dataset.cache_folder()`,
+      cache: Where the prepared arrays are kept; True takes `lddu.data.cache.cache_folder()`,
         False or None keeps nothing.
       progress: Whether to show progress bars where something takes a while.
 
@@ -85,7 +87,7 @@ def load(
     """
     if task not in _TASKS:
         raise ValueError(f"task={task!r}, expected 'dialogue' or 'utterance'")
-    files = find_files(path, task)
+    files = locate(path, task)
     key = {
         "data": "m3ed",
         "version": _VERSION,

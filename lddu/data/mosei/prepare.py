@@ -1,29 +1,30 @@
-"""From `Rows` to a `Split`: which side is padding, which samples are empty, true lengths."""
+"""From `Rows` to a `Split`: the side of the padding, empty samples, true lengths, unique ids."""
 
 from collections import Counter
 from collections.abc import Mapping
 
 import numpy as np
 
+from lddu.data.cache import Allocate
 from lddu.data.card import Findings
-from lddu.data.cleaning import clean
-from lddu.data.dataset import Allocate, Split
-from lddu.data.mosei.constants import MODALITIES, WIDTHS
-from lddu.data.mosei.emotions import hard, soft
-from lddu.data.mosei.rows import Rows, Values
+from lddu.data.cleaning import Side, clean
+from lddu.data.dataset import Split
+from lddu.data.mosei.labels import hard, soft
+from lddu.data.mosei.published import MODALITIES, WIDTHS
+from lddu.data.mosei.readers.rows import Rows, Values
 from lddu.structs import Batch
 
 _CHUNK = 1024
-# A side counts as padded from this share of samples on, and if it is twice the other.
+# A side counts as padded if this share of the samples has zeros there, and twice that of the other.
 _SHARE, _TIMES = 0.05, 2
 
 
 class Edges:
-    """Which samples begin and end with a step of zeros.
+    """The samples that begin or end with a step of zeros.
 
     Attributes:
       first: (N,) bool, whether the first step is zeros, or there is none.
-      last: (N,) bool, for the last one.
+      last: (N,) bool, whether the last step is zeros, or there is none.
     """
 
     def __init__(self, values: Values):
@@ -35,11 +36,11 @@ class Edges:
         elif isinstance(values[0], np.ndarray):
             ends = [_zero(np.asarray(row)[[0, -1]]) if len(row) else (True, True) for row in values]
             self.first, self.last = np.array(ends, bool).T
-        else:  # computed when read: no padding in there
+        else:  # features that are computed when they are read have no padding
             self.first = self.last = np.array([row.shape[0] == 0 for row in values])
 
-    def side(self) -> str | None:
-        """Where zeros are padding; None if the samples do not tell."""
+    def side(self) -> Side | None:
+        """Returns the side on which zeros are padding; None if the samples do not tell."""
         start = np.mean(self.first & ~self.last)
         end = np.mean(self.last & ~self.first)
         if start > max(_SHARE, _TIMES * end):
@@ -48,12 +49,21 @@ class Edges:
 
 
 def _zero(steps: np.ndarray) -> np.ndarray:
-    """(N,) whether (N, D) holds nothing but zeros and what is not finite."""
+    """Returns (N,) whether a step of (N, D) has only zeros and values that are not finite."""
     return ~((steps != 0) & np.isfinite(steps)).any(-1)
 
 
-def padding(rows: Mapping[str, Rows], edges: Mapping, findings: Findings) -> dict[str, str]:
-    """Modality -> side of its padding, as the layout has it unless the data say otherwise."""
+def padding(rows: Mapping[str, Rows], edges: Mapping, findings: Findings) -> dict[str, Side]:
+    """Decides on which side each modality is padded: as its layout says, unless the data differ.
+
+    Args:
+      rows: Split -> samples; the training split decides.
+      edges: Split -> modality -> `Edges`.
+      findings: Collects a warning if the data differ from the layout.
+
+    Returns:
+      Modality -> side of its padding.
+    """
     sides = {}
     for name in MODALITIES:
         declared = rows["train"].padded
@@ -68,9 +78,14 @@ def padding(rows: Mapping[str, Rows], edges: Mapping, findings: Findings) -> dic
 
 
 def not_empty(rows: Rows, edges: Mapping[str, Edges], kept: np.ndarray) -> np.ndarray:
-    """Those of the rows that have a step in any modality.
+    """Returns the kept rows that have a step in any modality.
 
-    Only samples that begin and end with zeros everywhere are read as a whole.
+    Only samples that begin and end with zeros in all modalities are read as a whole.
+
+    Args:
+      rows: The samples of a split.
+      edges: Modality -> `Edges`.
+      kept: (n,) numbers of the rows to choose from.
     """
     doubtful = kept
     for name in MODALITIES:
@@ -94,20 +109,20 @@ def split_of(
     kept: np.ndarray,
     emotions: np.ndarray,
     intensities: bool,
-    sides: Mapping[str, str],
+    sides: Mapping[str, Side],
     findings: Findings,
     allocate: Allocate,
 ) -> Split:
-    """Cleans the features of the kept rows.
+    """Cleans the features of the kept rows, and makes a `Split` of them.
 
     Args:
       rows: The samples.
-      split: Its name.
+      split: Name of the split.
       kept: (n,) numbers of the rows to keep.
       emotions: (n, 6) intensities, or zeros and ones.
-      intensities: Whether they are intensities.
+      intensities: Whether `emotions` are intensities, which give soft labels.
       sides: Modality -> side of its padding.
-      findings: Takes what was mended.
+      findings: Collects repairs and warnings.
       allocate: Makes the large arrays.
     """
     modalities = {}
@@ -128,7 +143,7 @@ def split_of(
         if width not in WIDTHS[name]:
             expected = " or ".join(map(str, WIDTHS[name]))
             findings.warn(f"{where}: {width} features, expected {expected}")
-        if name == "text":  # the others are often missing, as the card tells
+        if name == "text":  # only text, since the other modalities are often missing
             wordless = ~modalities[name].mask.any(1)
             findings.repaired(f"{where}: samples without words, kept", wordless.sum())
     present = {name: m.mask.any(1) for name, m in modalities.items()}
@@ -137,33 +152,35 @@ def split_of(
 
 
 def check_ids(rows: Mapping[str, Rows], findings: Findings) -> None:
-    """Notes ids that come twice.
+    """Warns of repeated ids, and of videos in more than one split.
 
     Raises:
-      ValueError: If a sample of one split is in another.
+      ValueError: If a sample is in more than one split.
     """
     where: dict[str, str] = {}
     videos: dict[str, set[str]] = {}
-    for split, found in rows.items():
-        names = Counter(found.names())
+    for split, part in rows.items():
+        names = Counter(part.names())
         twice = [name for name, count in names.items() if count > 1]
         if twice:
-            findings.warn(f"{found.where}: {len(twice)} ids come more than once, as {twice[0]!r}")
+            findings.warn(
+                f"{part.where}: {len(twice)} ids come more than once, such as {twice[0]!r}"
+            )
         for name in names:
             if where.setdefault(name, split) != split:
                 raise ValueError(
-                    f"{found.where}: sample {name!r} is in {where[name]} too; a score on it would "
-                    "be no test"
+                    f"{part.where}: sample {name!r} is in {where[name]} too, so that its score "
+                    "would not be a test; remove it from one split"
                 )
-        for video in found.ids.videos if found.ids else ():
+        for video in part.ids.videos if part.ids else ():
             videos.setdefault(video, set()).add(split)
     shared = [video for video, splits in videos.items() if len(splits) > 1]
     if shared:
-        findings.warn(f"{len(shared)} videos are in more than one split, as {shared[0]!r}")
+        findings.warn(f"{len(shared)} videos are in more than one split, such as {shared[0]!r}")
 
 
 def unique(rows: Rows, kept: np.ndarray) -> list[str]:
-    """The ids of the kept rows; one that comes again gets its number: "id #2"."""
+    """Returns the ids of the kept rows; a repeated one gets a number, as in "id #2"."""
     names, seen = rows.names(), Counter()
     out = []
     for i in kept:

@@ -34,5 +34,4 @@ class Studyforrest(Builder):
 
     def load(self, folder: Path | None) -> Dataset:
         """From the raw files in LDDU_DATA, or fetched; word vectors as 96 principal components."""
-        windows = studyforrest.load(text_dim=_WIDTHS["text"])
-        return studyforrest.dataset(windows, self.builder_config.fold)
+        return studyforrest.load(fold=self.builder_config.fold, text_dim=_WIDTHS["text"])

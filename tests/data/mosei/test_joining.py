@@ -5,8 +5,9 @@ import pytest
 
 from lddu.data import mosei
 from lddu.data.card import Findings
-from lddu.data.mosei import ids, joining
-from lddu.data.mosei.rows import Rows
+from lddu.data.mosei import joining
+from lddu.data.mosei.readers import ids
+from lddu.data.mosei.readers.rows import Rows
 
 
 def rows(names, sentiment, where="file train", kind_rows=None):
@@ -46,7 +47,7 @@ def test_clips_are_numbered_by_name_and_not_by_number(labels):
     assert emotions["train"][:, 5].tolist() == [k % 4 for k in segment]
     assert not findings.repairs
     assert not findings.warnings
-    with pytest.raises(ValueError, match=r"10 of 12 rows .* sentiment is another|12 of 12"):
+    with pytest.raises(ValueError, match=r"10 of 12 rows .* sentiment differs|12 of 12"):
         joining.by_id({"train": rows(names, np.arange(12) / 10)}, labels, Findings())
 
 
@@ -67,7 +68,7 @@ def test_single_rows_that_do_not_fit_are_dropped_and_named(labels):
     assert emotions["train"][7, 5] == 8 % 4
     assert findings.repairs == {"file train: rows that do not fit CMU_MOSEI_Labels.csd, dropped": 1}
     assert "w$_$07" in findings.warnings[0]
-    assert "its sentiment is another: 1" in findings.warnings[0]
+    assert "its sentiment differs: 1" in findings.warnings[0]
 
 
 def test_a_rounding_of_sentiment_fits(labels):
@@ -159,9 +160,9 @@ def test_segments_are_confirmed_too(labels):
     names = [f"w[{k}]" for k in range(30)]
     _, emotions = joining.by_id({"train": rows(names, np.arange(30) / 10)}, labels, Findings())
     assert emotions["train"][:, 5].tolist() == [k % 4 for k in range(30)]
-    with pytest.raises(ValueError, match="its sentiment is another"):
+    with pytest.raises(ValueError, match="its sentiment differs"):
         joining.by_id({"train": rows(names, np.arange(30) / 10 + 0.1)}, labels, Findings())
-    with pytest.raises(ValueError, match="no such segment"):
+    with pytest.raises(ValueError, match="its segment is not in the labels"):
         joining.by_id({"train": rows(["w[30]"], [0])}, labels, Findings())
 
 
@@ -173,7 +174,7 @@ def test_times_match_within_a_hundredth(labels):
             _, emotions = joining.by_id(found, labels, Findings())
             assert emotions["train"][:, 5].tolist() == [k % 4 for k in range(30)]
         else:
-            with pytest.raises(ValueError, match="no such segment: 30"):
+            with pytest.raises(ValueError, match="its segment is not in the labels: 30"):
                 joining.by_id(found, labels, Findings())
 
 

@@ -1,11 +1,13 @@
-"""Fixtures on the real files; without `LDDU_DATA` the tests that use them are skipped."""
+"""Windows with invented votes, and the real files, without which (`LDDU_DATA`) tests skip."""
 
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from lddu.data import studyforrest
+from lddu.data.studyforrest.windows import Windows, grid, make_batch
 
 
 @pytest.fixture(scope="session")
@@ -18,7 +20,7 @@ def data_folder():
 
 @pytest.fixture(scope="session")
 def windows(data_folder):
-    return studyforrest.load(data_folder)
+    return studyforrest.load_windows(data_folder)
 
 
 @pytest.fixture(scope="session")
@@ -32,3 +34,23 @@ def stored_path(data_folder) -> Path:
 @pytest.fixture(scope="session")
 def stored(stored_path):
     return studyforrest.load_windows(stored_path)
+
+
+@pytest.fixture
+def film():
+    """The windows of the film with invented votes."""
+    start, end, block = grid()
+    n = len(start)
+    rng = np.random.default_rng(0)
+    votes = rng.random((n, 9, 22)) < rng.beta(0.3, 1.5, (n, 1, 22))
+    nothing = np.zeros((n, 1, 1), np.float32)
+    return Windows(
+        batch=make_batch(nothing, np.zeros(n, int), nothing, nothing),
+        votes=votes,
+        arousal=votes[..., :2],
+        valence=votes[..., :2],
+        start=start,
+        end=end,
+        emotions=studyforrest.EMOTIONS,
+        split=np.searchsorted([7, 8], block % 10, side="right"),
+    )

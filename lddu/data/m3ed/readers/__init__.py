@@ -1,0 +1,1 @@
+"""Readers of M3ED's files, one layout a module."""

@@ -1,0 +1,87 @@
+"""The fixed benchmark file `windows.npz`: one processing of the film, on which figures compare."""
+
+import zipfile
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from lddu.data.studyforrest.windows import Windows, make_batch
+
+# Array -> its shape and the kinds of number it may hold; N, W and D differ between files.
+_LAYOUT = {
+    "text": (("N", "W", "D"), "f"),
+    "text_length": (("N",), "iu"),
+    "audio": (("N", 20, 5), "f"),
+    "vision": (("N", 20, 149), "f"),
+    "votes": (("N", 9, 22), "b"),
+    "arousal": (("N", 9, 2), "b"),
+    "valence": (("N", 9, 2), "b"),
+    "start": (("N",), "f"),
+    "end": (("N",), "f"),
+    "split": (("N",), "iu"),
+    "emotions": ((22,), "U"),
+}
+
+
+def read_windows(path: str | Path) -> Windows:
+    """Reads windows stored as an `.npz`.
+
+    Args:
+      path: The file, with the arrays that `Windows` describes; `text` (N, W, D) is padded and
+        `text_length` (N,) holds the numbers of words.
+
+    Raises:
+      FileNotFoundError: If there is no such file.
+      ValueError: If it is not an `.npz`, or an array is missing or has another shape, kind or range
+        than expected, naming the array.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"there is no file {path}")
+    if not zipfile.is_zipfile(path):
+        raise ValueError(f"{path} is not a complete .npz file")
+    with np.load(path, allow_pickle=False) as stored:
+        missing = [name for name in _LAYOUT if name not in stored]
+        if missing:
+            raise ValueError(f"{path}: no array {', '.join(missing)}")
+        arrays = {name: _read(path, stored, name) for name in _LAYOUT}
+    _check(path, arrays)
+    return Windows(
+        batch=make_batch(
+            arrays["text"].astype(np.float32),
+            arrays["text_length"].astype(int),
+            arrays["audio"].astype(np.float32),
+            arrays["vision"].astype(np.float32),
+        ),
+        emotions=tuple(str(name).lower() for name in arrays["emotions"]),
+        **{name: arrays[name] for name in ("votes", "arousal", "valence", "start", "end", "split")},
+    )
+
+
+def _read(path: str | Path, stored: np.lib.npyio.NpzFile, name: str) -> np.ndarray:
+    try:
+        return stored[name]
+    # A pickled array is a ValueError, damaged bytes are one of the others.
+    except (ValueError, OSError, zipfile.BadZipFile, zlib.error) as error:
+        raise ValueError(f"{path}: {name!r} cannot be read: {error}") from error
+
+
+def _check(path: str | Path, arrays: dict[str, np.ndarray]) -> None:
+    sizes: dict[str, int] = {}
+    for name, (shape, kinds) in _LAYOUT.items():
+        found = arrays[name]
+        # The first array that has an N fixes it for the others.
+        free = {s: n for s, n in zip(shape, found.shape, strict=False) if isinstance(s, str)}
+        sizes = free | sizes
+        expected = tuple(sizes.get(s, s) for s in shape)
+        if found.shape != expected or found.dtype.kind not in kinds:
+            raise ValueError(
+                f"{path}: {name!r} is {found.dtype} {found.shape}, expected kind {kinds!r} and "
+                f"shape {expected}"
+            )
+        if found.dtype.kind == "f" and not np.isfinite(found).all():
+            raise ValueError(f"{path}: {name!r} holds numbers that are not finite")
+    for name, top in (("text_length", arrays["text"].shape[1]), ("split", 2)):
+        low, high = arrays[name].min(), arrays[name].max()
+        if low < 0 or high > top:
+            raise ValueError(f"{path}: {name!r} goes from {low} to {high}, expected 0 to {top}")
