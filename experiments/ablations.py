@@ -9,21 +9,21 @@ those of single models on test data; the spread is the standard deviation over s
 """
 
 import dataclasses
-import os
-import shlex
-import sys
 import time
 from pathlib import Path
 from typing import Literal
 
 import tyro
+from windows_file import windows_file
 
-import lddu
-from lddu import config, metrics
-from lddu.calibration import thresholds
+from lddu import config
 from lddu.config import Config
 from lddu.data import studyforrest, synthetic
-from lddu.runs import results
+from lddu.predictor import train_only
+from lddu.runs import evaluation
+from lddu.runs.results import write_results
+from lddu.runs.scores import aggregate
+from lddu.runs.tables import format_table
 from lddu.structs import Batch
 
 COLUMNS = ("micro_f1", "jaccard", "map", "nll", "brier", "ece", "aurc")
@@ -77,10 +77,10 @@ class Args:
 
     Attributes:
       data: Data sets to run on.
-      seeds: Runs per row.
-      epochs: Passes over the training data.
-      samples: Synthetic training samples.
-      rows: How many rows of the table; all if not given.
+      seeds: Number of models per row of the table.
+      epochs: Number of passes over the training data.
+      samples: Number of synthetic training samples.
+      rows: Number of rows of the table; all if not given.
       out: Run folder.
     """
 
@@ -94,51 +94,46 @@ class Args:
 
 def main(args: Args) -> None:
     """Runs the ablations."""
-    command = shlex.join(["python", *sys.argv])
     for name in args.data:
         began = time.perf_counter()
-        train, valid, test = SETS[name](args)
-        table, cfg = {}, start(train, args)
+        training, valid, test = SETS[name](args)
+        table, cfg = {}, start(training, args)
         for step, changes in STEPS[: args.rows]:
             cfg = config.replace(cfg, changes)
-            table[step] = results.aggregate(run(cfg, train, valid, test))
-            print(name, step, results.format_table({step: table[step]}, COLUMNS), sep="\n")
+            table[step] = aggregate(run(cfg, training, valid, test))
+            print(name, step, format_table({step: table[step]}, COLUMNS), sep="\n", flush=True)
             seconds = time.perf_counter() - began
-            results.write_results(args.out / name / "results.json", table, command, cfg, seconds)
-        text = results.format_table(table, COLUMNS, markdown=True)
+            write_results(args.out / name, table, cfg, seconds)
+        text = format_table(table, COLUMNS, markdown=True)
         (args.out / name / "table.md").write_text(text + "\n")
         print(f"\n{name}, {seconds:.0f} s\n{text}\n")
 
 
-def start(train: Batch, args: Args) -> Config:
-    """Preset `paper` at the common sizes, one ensemble member per seed."""
-    shapes = {name: (m.values.shape[-1], m.values.shape[1]) for name, m in train.modalities.items()}
-    labels = [f"label {c}" for c in range(train.labels.shape[1])]
+def start(training: Batch, args: Args) -> Config:
+    """Returns preset `paper` at the common sizes, with one ensemble member per seed."""
+    modalities = training.modalities.items()
+    shapes = {name: (m.values.shape[-1], m.values.shape[1]) for name, m in modalities}
+    labels = [f"label {c}" for c in range(training.labels.shape[1])]
     budget = {"train.epochs": args.epochs, "train.members": args.seeds}
     return config.replace(config.paper(shapes, labels), {**SIZES, **budget})
 
 
-def run(cfg: Config, train: Batch, valid: Batch, test: Batch) -> list[dict[str, float]]:
-    """Test scores of each seed alone."""
-    ensemble = lddu.fit(cfg, train, valid, progress=False)
-    scores = []
-    for k in range(cfg.train.members):
-        model = lddu.calibrate(ensemble.member(k), valid)
-        cut = thresholds.fit_shared(model.predict(valid).probs, valid.labels)
-        scores.append(metrics.summarise(model.predict(test).probs, test.labels, cut))
-    return scores
+def run(cfg: Config, training: Batch, valid: Batch, test: Batch) -> list[dict[str, float]]:
+    """Returns the test scores of each seed alone."""
+    ensemble = train_only(cfg, training, valid, progress=False)
+    models = evaluation.by_validation(ensemble, valid, test).models
+    return models["lddu_calibrated"].scores(test.labels)
 
 
 def synthetic_sets(args: Args) -> tuple[Batch, Batch, Batch]:
-    """Training, validation and test samples of the synthetic law."""
+    """Draws training, validation and test samples of the synthetic law."""
     sizes = (args.samples, 2_000, 4_000)
     return tuple(synthetic.generate(n, seed=i + 1).batch for i, n in enumerate(sizes))
 
 
 def studyforrest_sets(args: Args) -> tuple[Batch, Batch, Batch]:
-    """Fold 4 of the fixed windows; training labels are soft."""
-    folder = Path(os.environ.get("LDDU_DATA", "."))
-    data = studyforrest.load(folder / "studyforrest" / "windows.npz")
+    """Returns the stored split of the fixed windows; training labels are soft."""
+    data = studyforrest.load(windows_file())
     return data.train.soft_batch(), data.valid.batch, data.test.batch
 
 

@@ -3,12 +3,12 @@
     pip install "lddu[bench]"
     python experiments/benchmark.py
 
-Each contender of a case runs in a process of its own, and they take turns, with a matrix product
-in between that tells what the machine can do at that moment. Times are medians over the rounds,
-with the smallest and the largest. The floor of a case is its FLOPs at the speed of the fastest
-matrix product of the same type; the share is floor over median, on a GPU also called model FLOP
-utilisation. Members and twin are compared by samples per second, each member's counted.
-The twin (`twin.py`) has the same arithmetic and starts from the same weights.
+Each contender of a case runs in a process of its own. They take turns with each other and with a
+matrix product, which shows what the machine can do at that moment. Times are medians over the
+rounds, with the smallest and the largest. The floor of a case is the time of its FLOPs at the speed
+of the fastest matrix product of the same type; the share is floor over median, on a GPU also called
+model FLOP utilisation. Members and twin are compared by samples per second, counted once per
+member. The twin (`twin.py`) has the same arithmetic and starts from the same weights.
 """
 
 import dataclasses
@@ -25,7 +25,8 @@ import numpy as np
 import tyro
 from cases import Case, cpu_cases, gpu_cases
 
-from lddu.runs import results
+from lddu import files
+from lddu.runs.tables import align
 from lddu.training import memory
 
 TINY = (
@@ -42,7 +43,7 @@ TINY = (
 
 
 def worker(pipe: Any, case: Case | str) -> None:
-    """Builds a contender, then times it as often as it is told to; a type is a matrix product."""
+    """Builds a contender (a type means a matrix product), and times it as often as it is told."""
     import contenders  # not in the parent, which only waits
     import jax
 
@@ -68,7 +69,7 @@ TIMES = 4
 
 
 def matmul(dtype: str) -> tuple[Callable[[], None], dict[str, float]]:
-    """`TIMES` products of square matrices."""
+    """Builds `TIMES` products of square matrices."""
     import jax
 
     side = 2048 if jax.default_backend() == "cpu" else 8192
@@ -82,7 +83,11 @@ PAUSE = 0.5  # seconds until the threads of the process before have stopped wait
 
 
 def start(runners: list[Case | str], at_once: bool) -> list[tuple[Any, ...]]:
-    """A process for each, those that fail left out: (case, process, pipe, what is known)."""
+    """Starts a process for each contender, and leaves out those that fail.
+
+    Returns:
+      (case, process, pipe, what is known about it) of each.
+    """
     spawn = multiprocessing.get_context("spawn")
 
     def begin(runner: Case | str) -> tuple[Any, ...]:
@@ -103,15 +108,15 @@ def start(runners: list[Case | str], at_once: bool) -> list[tuple[Any, ...]]:
 
 @dataclasses.dataclass(frozen=True)
 class Record:
-    """What was measured of one case.
+    """The measurements of one case.
 
     Attributes:
-      case: Which.
-      seconds: Per batch, of each round.
-      peak: Bytes of memory.
+      case: The case.
+      seconds: Seconds per batch, for each round.
+      peak: Peak memory in bytes.
       matmul: FLOPs per second of a matrix product of the case's type, in the same rounds.
-      flops: Of the program, per batch.
-      compile: Seconds.
+      flops: FLOPs of the program per batch.
+      compile: Seconds of compiling.
       temporary: Bytes of the program's intermediate results.
     """
 
@@ -125,7 +130,7 @@ class Record:
 
     @property
     def median(self) -> float:
-        """Seconds per batch."""
+        """Median seconds per batch."""
         return median(self.seconds)
 
     @property
@@ -135,7 +140,7 @@ class Record:
 
 
 def measure(group: list[Case], rounds: int, gpu: bool) -> list[Record]:
-    """Lets the contenders of a group take turns; one record each."""
+    """Lets the contenders of a group take turns, and returns one record for each."""
     dtypes = sorted({case.dtype for case in group})
     if not gpu and any(case.heavy for case in group):
         rounds = min(rounds, 3)
@@ -166,7 +171,7 @@ HEADER = (
 
 
 def rows_of(records: list[Record]) -> list[list[str]]:
-    """The lines of the table for one group."""
+    """Returns the rows of the table for one group."""
     lines = []
     for r in records:
         floor = r.flops / r.matmul if r.flops else None
@@ -191,7 +196,7 @@ def rows_of(records: list[Record]) -> list[list[str]]:
 
 
 def draw(records: list[Record], folder: Path) -> None:
-    """Seconds against samples and against steps, on logarithmic axes, beside a line of slope 1."""
+    """Draws seconds against samples and against steps, beside a line of slope 1."""
     from matplotlib import ticker  # not in the workers
 
     from lddu.plots import style
@@ -203,10 +208,10 @@ def draw(records: list[Record], folder: Path) -> None:
         ("Inference", "A training step of 16 sequences"),
         strict=True,
     ):
-        found = [r for r in records if r.case.name.endswith(ending)]
-        x = np.array([int(r.case.name.split()[1]) for r in found])
+        chosen = [r for r in records if r.case.name.endswith(ending)]
+        x = np.array([int(r.case.name.split()[1]) for r in chosen])
         y, low, high = np.array(
-            [[r.case.calls * f(r.seconds) for f in (median, min, max)] for r in found]
+            [[r.case.calls * f(r.seconds) for f in (median, min, max)] for r in chosen]
         ).T
         axis.plot(x, y[0] * x / x[0], "--", color=style.MUTED, label="proportional to the first")
         axis.errorbar(
@@ -227,10 +232,10 @@ class Args:
     """Options.
 
     Attributes:
-      rounds: Timings of each contender; at most three where they take long.
-      only: Run the groups whose first case has this in its name.
-      tiny: A tiny model and batches of 8, to try the script out.
-      gpu: Measure what is for a GPU, on one: bfloat16, and 1 to 16 ensemble members.
+      rounds: Number of timings of each contender; at most three where they take long.
+      only: Runs only the groups whose first case has this in its name.
+      tiny: Whether to use a tiny model and batches of 8, to try the script out.
+      gpu: Whether to measure the cases for a GPU: bfloat16, and 1 to 16 ensemble members.
       out: Folder for `results.json` and `linearity.png`.
     """
 
@@ -242,7 +247,7 @@ class Args:
 
 
 def main(args: Args) -> None:
-    """Runs all groups and prints the table."""
+    """Runs the groups and prints the table."""
     args.out.mkdir(parents=True, exist_ok=True)
     table, everything, failed = [list(HEADER)], [], 0
     for group in gpu_cases() if args.gpu else cpu_cases():
@@ -254,16 +259,16 @@ def main(args: Args) -> None:
         everything += records
         failed += len(group) - len(records)
         table += rows_of(records)
-        print(results.align([list(HEADER), *rows_of(records)]), flush=True)
+        print(align([list(HEADER), *rows_of(records)]), flush=True)
         stored = json.dumps([dataclasses.asdict(r) for r in everything], indent=1)
-        (args.out / "results.json").write_text(stored)
+        files.write_text(args.out / "results.json", stored)
     if not everything:
         raise SystemExit(f"nothing was measured: no first case of a group has {args.only!r} in it")
     if not (args.only or args.gpu):
         draw(everything, args.out)
     rates = {r.case.dtype: r.matmul for r in everything}  # of the last group
     products = ", ".join(f"{rate / 1e9:.0f} GFLOP/s in {dtype}" for dtype, rate in rates.items())
-    print(f"\nMatrix product: {products}.\n{results.align(table)}")
+    print(f"\nMatrix product: {products}.\n{align(table)}")
     if failed:
         raise SystemExit(f"{failed} cases failed; see their messages above")
 

@@ -1,4 +1,4 @@
-"""Which measurements `benchmark.py` takes: groups of cases whose contenders take turns."""
+"""The measurements of `benchmark.py`: groups of cases whose contenders take turns."""
 
 import dataclasses
 from typing import Any, Literal
@@ -12,19 +12,19 @@ class Case:
     """One measurement.
 
     Attributes:
-      name: As in the table.
-      what: A training "step", "inference", or steps of all "members" at once.
+      name: Name of the case in the table.
+      what: What is timed: a training "step", "inference", or steps of all "members" at once.
       contender: "lddu" or "twin".
-      batch: Rows of a batch.
+      batch: Number of rows of a batch.
       steps: Padded lengths of vision, audio and text.
-      short: Whether sequences have MOSEI-like lengths, a third of the padding in the mean.
-      calls: Batches per timing.
-      members: Ensemble members; the twin trains them one after the other.
-      together: Training steps per call of the compiled program (`train.steps_per_dispatch`).
-      changes: To the configuration, and the "stride" of sequences longer than 60 steps.
-      keep: Whether freed memory stays with the process (`lddu.training.memory.keep`), as in our
-        experiments. The twin is faster without.
-      eager: On a GPU, the twin without `torch.compile`. On a CPU it always is: faster there.
+      short: Whether sequences have MOSEI-like lengths, on average a third of the padding.
+      calls: Number of batches per timing.
+      members: Number of ensemble members; the twin trains them one after the other.
+      together: Training steps per call of the compiled program (`execution.steps_per_dispatch`).
+      changes: Changes to the configuration, and the "stride" of sequences longer than 60 steps.
+      keep: Whether freed memory stays in the process (`lddu.training.memory.keep`), as in the
+        experiments; by default for "lddu" only, because the twin is faster without.
+      eager: Whether the twin runs without `torch.compile` on a GPU; on a CPU it always does.
     """
 
     name: str
@@ -41,7 +41,7 @@ class Case:
     eager: bool = False
 
     def __post_init__(self) -> None:
-        """By default each contender has what makes it fast."""
+        """Gives each contender the setting of `keep` that makes it faster, unless it is given."""
         if self.keep is None:
             object.__setattr__(self, "keep", self.contender == "lddu")
 
@@ -50,21 +50,21 @@ class Case:
 
     @property
     def dtype(self) -> str:
-        """What the encoders compute in."""
-        return dict(self.changes).get("model.encoder.dtype", "float32")
+        """The number type of the encoders."""
+        return dict(self.changes).get("execution.dtype", "float32")
 
     @property
     def samples(self) -> int:
-        """Of one batch, counted once per member."""
+        """Samples of a batch, counted once per member."""
         return self.batch * self.members
 
     @property
     def heavy(self) -> bool:
-        """Whether a timing takes long on a CPU."""
+        """Whether a timing on a CPU takes long."""
         return self.samples > 64 or max(self.steps) > 60
 
     def rivals(self, other: "Case") -> bool:
-        """Whether the two do the same work, up to how they do it."""
+        """Returns whether two contenders do the same work, however they do it."""
         stride = [dict(case.changes).get("stride") for case in (self, other)]
         same = self.short == other.short and self.dtype == other.dtype and stride[0] == stride[1]
         return same and self.contender != other.contender
@@ -74,17 +74,17 @@ replace = dataclasses.replace
 
 
 def against(case: Case) -> list[Case]:
-    """The case for both contenders."""
+    """Returns the case for both contenders."""
     return [case, replace(case, contender="twin", keep=None)]
 
 
 def cpu_cases() -> list[list[Case]]:
-    """For a CPU: the official settings, MOSEI-like lengths, large batches, unaligned, linearity."""
+    """Returns the groups for a CPU: official settings, MOSEI-like lengths, large and long data."""
     long = {"steps": (500, 375, 50)}
-    blocks = (("model.encoder.row_block", 4),)
+    blocks = (("execution.row_block", 4),)
     stride, wide = (("stride", 5),), (("stride", 10),)
     step, short = Case("step"), Case("step, short", short=True, calls=4)
-    padded = (("train.packing", False),)
+    padded = (("execution.packing", False),)
     infer = Case("inference", what="inference", calls=16)
     length = [
         Case(f"step, {steps} steps, stride 10", batch=16, steps=(steps, steps, 60), changes=wide)
@@ -119,8 +119,8 @@ def cpu_cases() -> list[list[Case]]:
 
 
 def gpu_cases() -> list[list[Case]]:
-    """For a GPU: float32 (products in TF32) and bfloat16; batches of 64, 512; 1 to 16 members."""
-    bf16 = (("model.encoder.dtype", "bfloat16"),)
+    """Returns the groups for a GPU: float32 (products in TF32) and bfloat16, 1 to 16 members."""
+    bf16 = (("execution.dtype", "bfloat16"),)
     groups = []
     for batch, calls in ((64, 32), (512, 8)):
         single = Case(f"step, batch {batch}", batch=batch, calls=calls)
@@ -138,7 +138,7 @@ def gpu_cases() -> list[list[Case]]:
         ]
         eager = replace(half, name=f"{half.name}, eager", contender="twin", eager=True, keep=False)
         groups.append([*against(single), *against(half), eager, together, *several])
-    # In float32: the twin's fused layers do not take autocast.
+    # In float32, because the twin's fused layers do not take autocast.
     infer = Case("inference, batch 512", "inference", batch=512, calls=16)
     return [
         *groups,

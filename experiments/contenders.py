@@ -13,7 +13,7 @@ from cases import FEATURES, LABELS, Case
 
 
 def make_data(case: Case, rows: int):
-    """Random features of true lengths; MOSEI-like ones are skewed, a third of the padding."""
+    """Draws random features with true lengths; MOSEI-like lengths are skewed."""
     from lddu.structs import Batch, Modality
 
     rng = np.random.default_rng(0)
@@ -28,7 +28,7 @@ def make_data(case: Case, rows: int):
 
 
 def make_config(case: Case):
-    """Preset `paper` with anchors from the batch only and padding masked."""
+    """Returns preset `paper` with anchors from the batch only and padding masked."""
     from lddu import config
     from lddu.config import ModalityConfig
 
@@ -43,74 +43,69 @@ def make_config(case: Case):
     return config.replace(cfg, {**changes, "train.batch_size": case.batch})
 
 
-# ---- the contenders: what to time, and what is known of it ---------------------------------------
+# ---- the contenders: what to time, and what is known about it ------------------------------------
 
 Contender = tuple[Callable[[], None], dict[str, float]]
 
 
 def build(case: Case) -> Contender:
-    """The contender of a case."""
+    """Builds the contender of a case: what to time, and what is known about it."""
     functions = {"lddu": (lddu_steps, lddu_inference), "twin": (twin_steps, twin_inference)}
     return functions[case.contender][case.what == "inference"](case)
 
 
 def lddu_steps(case: Case) -> Contender:
-    """Training steps on rows of a resident set."""
+    """Training steps on rows of a data set that is on the device."""
     import jax
 
     from lddu.data.batching import order
+    from lddu.data.labels import base_rate
     from lddu.data.normalize import fit_normalizer
     from lddu.packing.plan import Packer
-    from lddu.training.ensemble import over_members
-    from lddu.training.memory import Trimmed
     from lddu.training.optimizer import build_optimizer
-    from lddu.training.sharding import member_mesh
-    from lddu.training.state import base_rate, create_state
-    from lddu.training.step import build_step, make_step
+    from lddu.training.programs import compile_programs
+    from lddu.training.state import create_state
+    from lddu.training.step import build_step
 
     config = make_config(case)
     data = make_data(case, case.batch * max(case.calls, 16 if case.short else 1))
     optimizer, normalizer = build_optimizer(config.train, 1000), fit_normalizer(data)
+    keys = jax.random.split(jax.random.key(0, impl="rbg"), case.members)
+    example, rates = jax.tree.map(lambda x: x[:1], data), base_rate(data.labels)
+    states = [create_state(key, config, optimizer, example, rates) for key in keys]
+    state = jax.tree.map(lambda *x: jax.numpy.stack(x), *states)
+
     index, weight = order(jax.random.key(0), data.size, case.batch)
-    trial = np.random.default_rng(0).integers(data.size, size=(256, case.batch))
-    packer = Packer(data, config.model, trial[: 256 * config.train.packing], (0.75, 1.0))
-    calls = [(rows, weight[at]) for rows, at in packer.calls(index, case.together)]
-    example = jax.tree.map(lambda x: x[:1], data)
-    start = (config, optimizer, example, base_rate(data.labels))
-    key = jax.random.key(0, impl="rbg")
-    state = create_state(key, *start)
-    one = build_step(config, optimizer, normalizer)
+    trials = 256 if config.execution.packing else 0
+    trial = np.random.default_rng(0).integers(data.size, size=(trials, case.batch))
+    packer = Packer(data, config.model, trial, (0.75, 1.0))
+    planned = [(rows, weight[at]) for rows, at in packer.calls(index, case.together)]
+    calls = [(jax.tree.map(lambda x: np.stack([x] * case.members), r), w) for r, w in planned]
+
     known = {}
     if jax.default_backend() != "cpu":
+        step = build_step(config, optimizer, normalizer)
         rows, at = next(packer.calls(index))
-        known["flops"] = case.members * flops_on_cpu(one, state, data, rows, weight[at], key)
-    if case.what == "members":
-        keys = jax.random.split(key, case.members)
-        states = [create_state(k, *start) for k in keys]
-        state = jax.tree.map(lambda *x: jax.numpy.stack(x), *states)
-        calls = [(jax.tree.map(lambda x: np.stack([x] * case.members), r), w) for r, w in calls]
-        mesh = member_mesh(case.members, case.batch, jax.devices()[:1])
-        step = over_members(one, mesh, (0, None, 0, None, 0), donate=True)
-        key = keys
-    else:
-        step = make_step(config, optimizer, normalizer, several=case.together > 1)
+        flops = flops_on_cpu(step, states[0], data, rows, weight[at], keys[0])
+        known["flops"] = case.members * flops
     data = jax.device_put(data)
+    programs = compile_programs(config, optimizer, normalizer, case.members, None)
+    step = programs.steps if case.together > 1 else programs.step
     began = time.perf_counter()
-    compiled = step.lower(state, data, *calls[0], key).compile()
+    compiled = step.jitted.lower(state, data, *calls[0], keys).compile()
     known["compile"] = time.perf_counter() - began
-    if "model.encoder.row_block" not in dict(case.changes):  # of a loop it counts one round
+    if not config.execution.row_block:  # of a loop the compiler counts one round
         known.setdefault("flops", compiled.cost_analysis()["flops"])
     known["temporary"] = compiled.memory_analysis().temp_size_in_bytes
     shapes = {str(jax.tree.map(np.shape, call)): call for call in calls}
-    step = Trimmed(step)  # as the trainers call it
     for call in shapes.values():  # every size once, so that nothing compiles later
-        state, _ = step(state, data, *call, key)
+        state, _ = step(state, data, *call, keys)
     at = 0
 
     def run() -> None:
         nonlocal state, at
         for _ in range(case.calls // case.together):
-            state, measured = step(state, data, *calls[at % len(calls)], key)
+            state, measured = step(state, data, *calls[at % len(calls)], keys)
             at += 1
         jax.block_until_ready((state, measured))
 
@@ -124,24 +119,24 @@ def lddu_inference(case: Case) -> Contender:
     import lddu
     from lddu.calibration import Identity
     from lddu.data.normalize import fit_normalizer
-    from lddu.packing.plan import StreamPacker
-    from lddu.predictor.inference import forward, prepare
+    from lddu.packing.stream import StreamPacker
+    from lddu.predictor.network import compiled_forward, prepare
 
     config, data = make_config(case), make_data(case, case.batch * case.calls)
     params = jax.tree.map(lambda x: x[None], initial_params(config))
     half, cut = np.full(len(LABELS), 0.5), np.asarray(0.5)
     normalizer = fit_normalizer(data)
-    predictor = lddu.Predictor(config, params, normalizer, half, Identity(), cut, half, ())
+    predictor = lddu.Predictor(config, params, normalizer, half, Identity(), cut, half)
     inputs = prepare(data, config.model)
-    pack = StreamPacker(config.model, case.batch)  # as the predictor does
+    pack = StreamPacker(config.model, case.batch, config.execution.packing)  # as the predictor does
     pack.look(inputs)
     inputs = jax.tree.map(lambda x: x[: case.batch], inputs)
     args = (params, normalizer, inputs, pack(inputs))
-    known = {}
+    forward, known = compiled_forward(config.model, config.execution), {}
     if jax.default_backend() != "cpu":
-        known["flops"] = flops_on_cpu(forward(config.model), *args)
+        known["flops"] = flops_on_cpu(forward, *args)
     began = time.perf_counter()
-    compiled = forward(config.model).lower(*args).compile()
+    compiled = forward.lower(*args).compile()
     known["compile"] = time.perf_counter() - began
     known.setdefault("flops", compiled.cost_analysis()["flops"])
 
@@ -152,7 +147,7 @@ def lddu_inference(case: Case) -> Contender:
 
 
 def twin_steps(case: Case) -> Contender:
-    """Training steps of PyTorch; members one after the other."""
+    """Training steps of PyTorch, members one after the other."""
     import torch
     import twin
 
@@ -197,12 +192,12 @@ def twin_inference(case: Case) -> Contender:
 
 
 def twin_batches(case: Case) -> list[Any]:
-    """The same rows as tensors, from which a GPU can read at full speed."""
+    """Returns the same rows as tensors, from which a GPU can read at full speed."""
     import torch
     import twin
 
     torch.set_num_threads(os.cpu_count() or 1)
-    torch.set_float32_matmul_precision("high")  # TF32 on a GPU, as JAX has it by default
+    torch.set_float32_matmul_precision("high")  # TF32 on a GPU, as JAX uses by default
     data = make_data(case, case.batch * max(case.calls, 4 if case.short else 1))
 
     def tensor(x: np.ndarray) -> torch.Tensor:
@@ -219,18 +214,18 @@ def twin_batches(case: Case) -> list[Any]:
 
 
 def initial_params(config: Any) -> Any:
-    """Parameters of `LDDU`, which the twin takes over through `lddu.official.weights`."""
+    """Initialises `LDDU`; the twin takes the parameters through `lddu.official.weights`."""
     import jax
 
     import lddu
     from lddu.model import example_batch
 
-    init = jax.jit(lddu.LDDU(config.model).init)  # op by op it takes four times as long
+    init = jax.jit(lddu.LDDU(config.model).init)  # op by op it takes longer
     return init(jax.random.key(0), example_batch(config.model))["params"]
 
 
 def flops_on_cpu(function: Callable[..., Any], *args: Any) -> float:
-    """FLOPs as the compiler counts them for a CPU; on a GPU it does not see into all kernels."""
+    """Counts FLOPs as compiled for a CPU; on a GPU the compiler does not see into all kernels."""
     import jax
 
     cpu = jax.devices("cpu")[0]
@@ -240,7 +235,7 @@ def flops_on_cpu(function: Callable[..., Any], *args: Any) -> float:
 
 
 def peak_memory(case: Case) -> int:
-    """Bytes: of the device, if it has a memory of its own, else of the process."""
+    """Returns the peak memory in bytes: of the device if it has its own, else of the process."""
     if case.contender == "lddu":
         import jax
 

@@ -7,19 +7,22 @@ The data have a known law, so the table can name the best scores that any predic
 """
 
 import dataclasses
-import shlex
 import shutil
-import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import tyro
 
 import lddu
-from lddu import config, metrics
-from lddu.calibration import thresholds
+from lddu import config
 from lddu.data import synthetic
-from lddu.runs import baselines, results
+from lddu.predictor import train_only
+from lddu.runs import baselines
+from lddu.runs.evaluation import at_shared_thresholds
+from lddu.runs.predictions import RunPredictions
+from lddu.runs.run import Run
+from lddu.runs.tables import format_table
 
 COLUMNS = ("nll", "brier", "ece", "auroc", "map", "micro_f1", "jaccard")
 
@@ -29,9 +32,9 @@ class Args:
     """Options.
 
     Attributes:
-      samples: Training samples.
-      epochs: Passes over them.
-      seed: Of the data and the model.
+      samples: Number of training samples.
+      epochs: Number of passes over them.
+      seed: Seed of the data and of the model.
       out: Run folder; what is there is replaced.
     """
 
@@ -55,59 +58,65 @@ def main(args: Args) -> None:
     began = time.perf_counter()
 
     # ---- data -----------------------------------------------------------------------------------
-    train = synthetic.generate(args.samples, seed=3 * args.seed + 1)
-    valid = synthetic.generate(3_000, seed=3 * args.seed + 2)
-    test = synthetic.generate(5_000, seed=3 * args.seed + 3)
-    labels = test.batch.labels
+    training, valid, test = (
+        synthetic.generate(n, seed=3 * args.seed + k)
+        for k, n in enumerate((args.samples, 3_000, 5_000), 1)
+    )
 
     # ---- train and calibrate --------------------------------------------------------------------
-    cfg = config.small(train.shapes(), train.config.labels)
+    cfg = config.small(training.shapes(), training.config.labels)
     cfg = config.replace(cfg, {**CHANGES, "train.epochs": args.epochs, "train.seed": args.seed})
     shutil.rmtree(args.out, ignore_errors=True)
-    predictor = lddu.fit(cfg, train.batch, valid.batch, folder=args.out)
+    predictor = train_only(cfg, training.batch, valid.batch, folder=args.out)
+    # One pass over each split; `lddu.fit` does both in one call.
+    on_valid = predictor.members(valid.batch)
+    on_test = predictor.members(test.batch, fields=("weights",))
+    predictor = lddu.calibrate(predictor, valid.batch, members=on_valid)
     predictor.save(args.out / "predictor")
 
     # ---- evaluate -------------------------------------------------------------------------------
-    prediction = predictor.predict(test.batch)
-    models = {
-        "prior": baselines.prior(train.batch),
-        "logistic": baselines.logistic(train.batch, valid.batch),
-        "lddu": lambda batch: predictor.predict(batch, calibrated=False).probs,
-        "lddu_calibrated": lambda batch: predictor.predict(batch).probs,
-        "bayes": lambda batch: synthetic.bayes_posterior(batch, test.config),
+    prior = baselines.prior(training.batch)
+    logistic = baselines.logistic(training.batch, valid.batch)
+    probs = {
+        "prior": [prior(split.batch) for split in (valid, test)],
+        "logistic": [logistic(split.batch) for split in (valid, test)],
+        "lddu": [predictor.combine(on, calibrated=False).probs for on in (on_valid, on_test)],
+        "lddu_calibrated": [predictor.combine(on).probs for on in (on_valid, on_test)],
+        "bayes": [synthetic.bayes_posterior(split) for split in (valid, test)],
     }
-    table = {}
-    for name, probabilities in models.items():
-        threshold = thresholds.fit_shared(probabilities(valid.batch), valid.batch.labels)
-        scores = metrics.summarise(probabilities(test.batch), labels, threshold)
-        table[name] = results.aggregate([scores])
+    models = {
+        name: at_shared_thresholds(before[None], valid.batch.labels, now[None])
+        for name, (before, now) in probs.items()
+    }
 
     # ---- report ---------------------------------------------------------------------------------
-    command = shlex.join(["python", *sys.argv])
-    seconds = time.perf_counter() - began
-    results.write_results(args.out / "results.json", table, command, cfg, seconds)
-    report = lddu.write_report(
-        args.out / "report.html",
-        title="lddu on synthetic data",
-        models=table,
-        history=predictor.history,
-        probs=prediction.probs,
-        labels=labels,
-        thresholds=predictor.thresholds,
+    predictions = RunPredictions(
+        ids=np.arange(test.batch.size),
+        labels=test.batch.labels,
         label_names=predictor.labels,
-        modality_names=cfg.model.modality_names,
-        weights=prediction.weights,
-        config_json=cfg.to_json(),
-        command=command,
+        protocol="validation",
+        main="lddu_calibrated",
+        models=models,
+    )
+    run = Run(
+        title="lddu on synthetic data",
+        config=cfg,
+        predictions=predictions,
+        table=predictions.table(),
+        seconds=time.perf_counter() - began,
+        history=predictor.history,
+        weights=on_test.rest.weights,
+        bound="bayes",
         notes=(
             f"{args.samples} training, 3,000 validation and 5,000 test samples of "
-            f"`lddu.data.synthetic`; bayes is the exact posterior.",
+            "`lddu.data.synthetic`; bayes is the exact posterior.",
         ),
     )
-    print(results.format_table(table, COLUMNS, digits=4))
-    nll = {name: table[name]["nll"]["mean"] for name in ("lddu_calibrated", "bayes")}
+    report = run.save(args.out)
+    print(format_table(run.table, COLUMNS, digits=4))
+    nll = {name: run.table[name]["nll"]["mean"] for name in ("lddu_calibrated", "bayes")}
     print(f"\nNLL {nll['lddu_calibrated'] / nll['bayes']:.3f} times the Bayes-optimal one")
-    print(f"{seconds:.0f} s; report: {report}")
+    print(f"{run.seconds:.0f} s; report: {report}")
 
 
 if __name__ == "__main__":

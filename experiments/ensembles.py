@@ -4,13 +4,11 @@
 
 Synthetic data. The same members are trained three ways: as separate runs, each of which compiles
 its own step; as one run, in which they share it; and at once, in one vectorised step (meant for
-accelerators). Then scores: the mean member, the ensemble, and dropout kept on in prediction as its
-cheap stand-in. Times are of this machine, one after the other; run it on a quiet one.
+accelerators). Then scores: the mean member, the ensemble, and, as its cheap replacement, dropout
+that stays on in prediction. Times are measured one after the other; run it on a quiet machine.
 """
 
 import dataclasses
-import shlex
-import sys
 import time
 from pathlib import Path
 
@@ -18,10 +16,12 @@ import numpy as np
 import tyro
 
 import lddu
-from lddu import config, metrics
-from lddu.calibration import thresholds
+from lddu import config
 from lddu.data import synthetic
-from lddu.runs import results
+from lddu.runs.evaluation import at_shared_thresholds, by_validation
+from lddu.runs.results import write_results
+from lddu.runs.scores import aggregate
+from lddu.runs.tables import align, format_table
 
 COLUMNS = ("nll", "brier", "ece", "auroc", "map", "micro_f1")
 
@@ -31,11 +31,11 @@ class Args:
     """Options.
 
     Attributes:
-      samples: Training samples.
-      epochs: Passes over them.
-      members: Ensemble members.
-      dropout_samples: Dropout masks drawn in prediction.
-      seed: Of the data and the models.
+      samples: Number of training samples.
+      epochs: Number of passes over them.
+      members: Number of ensemble members.
+      dropout_samples: Number of dropout masks drawn in prediction.
+      seed: Seed of the data and of the models.
       out: Folder for `results.json`.
     """
 
@@ -60,7 +60,7 @@ def main(args: Args) -> None:
             "model.statistics": 64,
             "train.epochs": args.epochs,
             "train.seed": args.seed,
-            "train.parallel_members": "never",
+            "execution.parallel_members": "never",
         },
     )
 
@@ -77,39 +77,34 @@ def main(args: Args) -> None:
     )
     predictor, seconds["one run"] = fit({"train.members": args.members})
     _, seconds["one run, vectorised"] = fit(
-        {"train.members": args.members, "train.parallel_members": "always"}
+        {"train.members": args.members, "execution.parallel_members": "always"}
     )
     rows = [["way", "seconds", "of separate runs"]]
     for way, value in seconds.items():
         rows.append([way, f"{value:.1f}", f"{value / seconds['separate runs']:.2f}"])
-    print(f"\n{args.members} members\n\n{results.align(rows, markdown=True)}\n")
+    print(f"\n{args.members} members\n\n{align(rows, markdown=True)}\n")
 
     # ---- gain -----------------------------------------------------------------------------------
-    def score(probabilities) -> dict[str, float]:
-        cut = thresholds.fit_shared(probabilities(valid.batch), valid.batch.labels)
-        return metrics.summarise(probabilities(test.batch), test.batch.labels, cut)
-
-    members = [
-        score(lambda b, k=k: predictor.member_probs(b, calibrated=False)[k])
-        for k in range(args.members)
-    ]
-
-    def with_dropout(batch: lddu.Batch) -> np.ndarray:
+    def dropout(batch: lddu.Batch) -> np.ndarray:
         one = predictor.member(0)
         return one.dropout_probs(batch, samples=args.dropout_samples, calibrated=False).mean(0)
 
-    table = {
-        "member": results.aggregate(members),
-        "member 0, dropout": results.aggregate([score(with_dropout)]),
-        "ensemble": results.aggregate(
-            [score(lambda b: predictor.member_probs(b, calibrated=False).mean(0))]
+    labels = valid.batch.labels
+    models = by_validation(predictor, valid.batch, test.batch).models
+    models = {
+        "member": models["lddu"],
+        "member 0, dropout": at_shared_thresholds(
+            dropout(valid.batch)[None], labels, dropout(test.batch)[None]
         ),
-        "bayes": results.aggregate([score(lambda b: synthetic.bayes_posterior(b, test.config))]),
+        "ensemble": models["lddu_ensemble"],
+        "bayes": at_shared_thresholds(
+            synthetic.bayes_posterior(valid)[None], labels, synthetic.bayes_posterior(test)[None]
+        ),
     }
-    command, total = shlex.join(["python", *sys.argv]), time.perf_counter() - began
-    cost = results.aggregate([seconds])
-    results.write_results(args.out / "results.json", {**table, "cost": cost}, command, base, total)
-    print(results.format_table(table, COLUMNS, markdown=True, digits=4))
+    table = {name: aggregate(model.scores(test.batch.labels)) for name, model in models.items()}
+    total = time.perf_counter() - began
+    write_results(args.out, {**table, "cost": aggregate([seconds])}, base, total)
+    print(format_table(table, COLUMNS, markdown=True, digits=4, bound="bayes"))
 
 
 if __name__ == "__main__":

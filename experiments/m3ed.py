@@ -15,7 +15,7 @@ import tyro
 from lddu.data import m3ed
 from lddu.data.cache import cache_folder
 from lddu.runs import experiment
-from lddu.runs.results import Published
+from lddu.runs.tables import Published
 from lddu.training import memory
 
 PUBLISHED = {
@@ -38,7 +38,7 @@ class Args(experiment.Options):
       data_dir: Folder with `annotation.json`, `splitInfo` and the feature pickle, or with CARAT's
         `m3ed_data_60.pt` (dialogue task only).
       task: "dialogue" (the union of the emotions of a dialogue) or "utterance".
-      cache: Where prepared data are kept, so that the next start takes seconds.
+      cache: Folder for the prepared data, so that later starts are fast.
     """
 
     data_dir: Path = Path("data/m3ed")
@@ -50,7 +50,7 @@ class Args(experiment.Options):
 def main(args: Args) -> None:
     """Runs the experiment."""
     dataset = m3ed.load(args.data_dir, task=args.task, cache=args.cache)
-    memory.keep()  # from here on, as what was loaded lies in mapped files
+    memory.keep()  # only from here on: what was loaded is in mapped files
     experiment.run(dataset, args, f"M3ED, {args.task} task, seven emotions", PUBLISHED[args.task])
 
 

@@ -2,7 +2,7 @@
 
     python experiments/mosei.py --data-dir DIR --setting aligned --preset default
 
-DIR holds the files as people have them; `lddu.data.mosei` tells which layouts it knows.
+DIR holds the files in any of the layouts that `lddu.data.mosei` describes.
 """
 
 import dataclasses
@@ -14,7 +14,7 @@ import tyro
 from lddu.data import mosei
 from lddu.data.cache import cache_folder
 from lddu.runs import experiment
-from lddu.runs.results import Published
+from lddu.runs.tables import Published
 from lddu.training import memory
 
 PUBLISHED = (
@@ -48,9 +48,9 @@ class Args(experiment.Options):
     Attributes:
       data_dir: Folder with the feature file and, where its layout has no emotion labels, the label
         file; or the feature file itself.
-      labels: The label file, if it lies elsewhere.
+      labels: The label file, if it is elsewhere.
       setting: "aligned" (steps of all modalities are words) or "unaligned".
-      cache: Where prepared data are kept, so that the next start takes seconds.
+      cache: Folder for the prepared data, so that later starts are fast.
     """
 
     data_dir: Path = Path("data/mosei")
@@ -63,7 +63,7 @@ class Args(experiment.Options):
 def main(args: Args) -> None:
     """Runs the experiment."""
     dataset = mosei.load(args.data_dir, setting=args.setting, labels=args.labels, cache=args.cache)
-    memory.keep()  # from here on, as what was loaded lies in mapped files
+    memory.keep()  # only from here on: what was loaded is in mapped files
     experiment.run(dataset, args, f"CMU-MOSEI, {args.setting}, six emotions", PUBLISHED)
 
 

@@ -3,8 +3,8 @@
     python experiments/studyforrest.py --source windows     # first: trains the members
     python experiments/observers.py
 
-Reads what every ensemble member said of the test and validation blocks of each fold, and asks, of
-the pooled test predictions:
+Reads every ensemble member's predictions for the test and validation blocks of each fold, and asks
+of the pooled test predictions:
 
 - calibration: ECE before and after, beside what true probabilities would show (noise floor);
 - disagreement: rank correlation of predicted aleatoric uncertainty with the variance of the nine
@@ -16,22 +16,21 @@ of 120 s, since neighbouring windows are alike.
 """
 
 import dataclasses
-import os
-import shlex
-import sys
 import time
 from pathlib import Path
 
 import numpy as np
 import tyro
 from scipy.stats import spearmanr
+from windows_file import windows_file
 
 from lddu import calibration, metrics, plots, uncertainty
 from lddu.calibration import thresholds
 from lddu.data import studyforrest
 from lddu.data.studyforrest import TASK_LABELS, Windows
 from lddu.data.studyforrest.windows import block_of
-from lddu.runs import results
+from lddu.runs.results import write_results
+from lddu.runs.tables import align
 
 METHODS = ("none", "temperature", "platt", "isotonic", "choose")
 
@@ -42,8 +41,8 @@ class Args:
 
     Attributes:
       run: Run folder of `studyforrest.py`.
-      data: `windows.npz`; LDDU_DATA tells where it lies if not given.
-      resamples: Bootstrap resamples.
+      data: `windows.npz`; LDDU_DATA tells where it is if not given.
+      resamples: Number of bootstrap resamples.
       out: Folder for results and figure.
     """
 
@@ -58,11 +57,11 @@ class Pooled:
     """Test rows of all folds.
 
     Attributes:
-      rows: (N,) numbers of the windows.
+      rows: (N,) indices of the windows.
       members: (K, N, C) members' probabilities before calibration.
       probs: Method -> (N, C) the ensemble's probabilities after it.
       thresholds: (N, C) decision thresholds for uncalibrated probabilities.
-      chosen: What "choose" took in each fold.
+      chosen: The calibrator that "choose" took in each fold.
     """
 
     rows: np.ndarray
@@ -75,12 +74,11 @@ class Pooled:
 def main(args: Args) -> None:
     """Runs the experiment."""
     began = time.perf_counter()
-    file = args.data or Path(os.environ.get("LDDU_DATA", ".")) / "studyforrest" / "windows.npz"
-    for path in (file, args.run / "members.npz"):
-        if not path.is_file():
-            raise SystemExit(f"there is no {path}; see `python experiments/observers.py --help`")
-    windows = studyforrest.load_windows(file)
-    pooled = pool(windows, args.run / "members.npz")
+    members = args.run / "members.npz"
+    if not members.is_file():
+        raise SystemExit(f"there is no {members}; run `python experiments/studyforrest.py` first")
+    windows = studyforrest.load_windows(windows_file(args.data))
+    pooled = pool(windows, members)
     blocks = block_of(windows.start, windows.end)[pooled.rows]
     labels = studyforrest.task(windows)[pooled.rows] > 0.5
 
@@ -99,7 +97,7 @@ def main(args: Args) -> None:
     columns = list(table["none"])
     rows = [["calibration", *columns]]
     rows += [[m, *(f"{row[c]:.4f}" for c in columns)] for m, row in table.items()]
-    print(f"{results.align(rows, markdown=True)}\n\nchoose took, by fold: {pooled.chosen}\n")
+    print(f"{align(rows, markdown=True)}\n\nchoose took, by fold: {pooled.chosen}\n")
 
     # ---- disagreement of the observers ----------------------------------------------------------
     share = votes(windows)[pooled.rows]
@@ -107,17 +105,17 @@ def main(args: Args) -> None:
     aleatoric = np.asarray(uncertainty.decompose_variance(pooled.members).aleatoric)
     rows = [["label", "Spearman", "95 % interval", "clear of zero"]]
     for c, label in enumerate(TASK_LABELS):
-        found = metrics.bootstrap(
+        interval = metrics.bootstrap(
             lambda a, b: spearmanr(a, b)[0],
             aleatoric[:, c],
             disagreement[:, c],
             resamples=args.resamples,
             groups=blocks,
         )
-        table[f"disagreement {label}"] = found._asdict()
-        interval = f"[{found.low:.3f}, {found.high:.3f}]"
-        rows.append([label, f"{found.estimate:.3f}", interval, "yes" if found.low > 0 else "no"])
-    print(results.align(rows, markdown=True))
+        table[f"disagreement {label}"] = interval._asdict()
+        text = f"[{interval.low:.3f}, {interval.high:.3f}]"
+        rows.append([label, f"{interval.estimate:.3f}", text, "yes" if interval.low > 0 else "no"])
+    print(align(rows, markdown=True))
 
     # ---- errors ---------------------------------------------------------------------------------
     probs = pooled.probs["none"]
@@ -132,31 +130,31 @@ def main(args: Args) -> None:
     }
     rows = [["uncertainty", "AUROC of errors", "minus 1 - max(p, 1 - p)", "95 % interval"]]
     for name, values in candidates.items():
-        found = metrics.paired_bootstrap(
+        difference = metrics.paired_bootstrap(
             error_auroc, usual, values, wrong, resamples=args.resamples, groups=blocks
         )
         auroc = error_auroc(values, wrong)
-        table[f"errors {name}"] = {"auroc": auroc, **found._asdict()}
-        interval = f"[{found.low:+.4f}, {found.high:+.4f}]"
-        rows.append([name, f"{auroc:.4f}", f"{found.estimate:+.4f}", interval])
-    print("\n" + results.align(rows, markdown=True))
+        table[f"errors {name}"] = {"auroc": auroc, **difference._asdict()}
+        text = f"[{difference.low:+.4f}, {difference.high:+.4f}]"
+        rows.append([name, f"{auroc:.4f}", f"{difference.estimate:+.4f}", text])
+    print("\n" + align(rows, markdown=True))
 
-    command, seconds = shlex.join(["python", *sys.argv]), time.perf_counter() - began
-    results.write_results(args.out / "results.json", table, command, {}, seconds)
+    seconds = time.perf_counter() - began
+    write_results(args.out, table, {}, seconds)
     draw(args.out / "observers.png", aleatoric, share)
     print(f"\n{seconds:.0f} s; figure: {args.out / 'observers.png'}")
 
 
 def pool(windows: Windows, path: Path) -> Pooled:
-    """Calibrates in each fold's validation blocks, and pools the test blocks."""
+    """Calibrates on each fold's validation blocks, and pools the test blocks."""
     labels = studyforrest.task(windows)
     blocks = block_of(windows.start, windows.end)
     rows, members, cuts, chosen = [], [], [], []
     probs: dict[str, list[np.ndarray]] = {method: [] for method in METHODS}
-    with np.load(path) as said:
-        for r in said["folds"]:
+    with np.load(path) as stored:
+        for r in stored["folds"]:
             fold = studyforrest.folds(windows)[r]
-            valid, test = said[f"valid_{r}"], said[f"test_{r}"]
+            valid, test = stored[f"valid_{r}"], stored[f"test_{r}"]
             logits = calibration.logit(valid.mean(0))
             for method in METHODS:
                 if method == "choose":
@@ -183,18 +181,18 @@ def pool(windows: Windows, path: Path) -> Pooled:
 
 
 def votes(windows: Windows) -> np.ndarray:
-    """(N, C) share of the nine observers who marked each label."""
+    """Returns the share of the nine observers who marked each label, (N, C)."""
     columns = [windows.emotions.index(label) for label in TASK_LABELS]
     return windows.votes[:, :, columns].mean(1)
 
 
 def error_auroc(values: np.ndarray, wrong: np.ndarray) -> float:
-    """AUROC of wrong decisions by an uncertainty, all labels pooled."""
+    """Computes the AUROC of wrong decisions by an uncertainty, all labels pooled."""
     return metrics.error_detection(wrong.ravel(), values.ravel()).auroc
 
 
 def draw(path: Path, aleatoric: np.ndarray, share: np.ndarray) -> None:
-    """Per label: mean predicted uncertainty by the number of observers who saw the emotion."""
+    """Draws the mean predicted uncertainty by the number of observers who saw the emotion."""
     figure = plots.Figure(figsize=(7, 4), layout="constrained")
     count = np.rint(9 * share).astype(int)
     curves = {

@@ -8,13 +8,10 @@ test inputs are then damaged, one modality at a time (`lddu.data.corruptions`, s
 and reduced to each of the 2^M - 1 subsets of modalities, and to none. Thresholds and temperature
 are those of clean validation data. Each figure is a mean over the damaged modality; its spread is
 over seeds. For synthetic data "bayes" is the exact posterior of the damaged inputs, where their law
-is known: what it loses is lost information, and no fusion can keep it.
+is known: what it loses is lost information, which no fusion can keep.
 """
 
 import dataclasses
-import os
-import shlex
-import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -23,17 +20,20 @@ from typing import Literal
 import jax
 import numpy as np
 import tyro
+from windows_file import windows_file
 
 import lddu
 from lddu import config, metrics, plots
 from lddu.data import corruptions, fit_normalizer, studyforrest, synthetic, take
-from lddu.runs import results
+from lddu.runs.results import write_results
+from lddu.runs.scores import METRICS, Metric, Table, aggregate
+from lddu.runs.tables import format_table
 
 FUSIONS = ("precision", "equal", "concatenation", "gate")
 SEVERITIES = (1, 2, 3, 4, 5)
 # Under these the synthetic data no longer follow the law that the exact posterior assumes.
 UNKNOWN_LAW = ("feature_noise", "swap_modality")
-METRICS = ("nll", "ece", "micro_f1")
+SCORES = ("nll", "ece", "micro_f1")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,11 +42,11 @@ class Args:
 
     Attributes:
       data: "synthetic" or "studyforrest" (windows.npz in LDDU_DATA).
-      fusions: Which to compare.
-      samples: Synthetic training samples.
-      test_samples: Synthetic test samples.
-      epochs: Passes over the training data.
-      seeds: Models per fusion.
+      fusions: Fusions to compare.
+      samples: Number of synthetic training samples.
+      test_samples: Number of synthetic test samples.
+      epochs: Number of passes over the training data.
+      seeds: Number of models per fusion.
       set: Changes to the configuration of all, as in `--set train.modality_dropout=0.1`.
       out: Run folder; runs killed there continue.
     """
@@ -73,11 +73,12 @@ CHANGES = {
 def main(args: Args) -> None:
     """Runs the experiment."""
     began = time.perf_counter()
-    train, valid, test, labels = load(args)
-    shapes = {name: m.values.shape[:0:-1] for name, m in train.modalities.items()}
+    training, valid, test, labels = load(args)
+    modalities = training.modalities.items()
+    shapes = {name: (m.values.shape[-1], m.values.shape[1]) for name, m in modalities}
     base = config.replace(config.small(shapes, labels), {**CHANGES, "train.epochs": args.epochs})
     base = config.replace(base, dict(config.parse(change) for change in args.set))
-    scale = fit_normalizer(train).std
+    scale = fit_normalizer(training).std
 
     # ---- train, damage, score -------------------------------------------------------------------
     scores: dict[str, list[dict]] = {}
@@ -88,14 +89,14 @@ def main(args: Args) -> None:
                 base,
                 {"model.fusion": fusion, "loss.unimodal": unimodal, "train.seed": seed},
             )
-            predictor = lddu.fit(cfg, train, valid, folder=args.out / f"{fusion}-{seed}")
+            predictor = lddu.fit(cfg, training, valid, folder=args.out / f"{fusion}-{seed}")
             print(f"{fusion}, seed {seed}: scoring damaged inputs", flush=True)
-            found = damage(
+            run = damage(
                 lambda b, p=predictor: p.predict(b).probs, predictor.thresholds, test, scale, seed
             )
             nothing = predictor.predict(take(corruptions.subset(test, ()), np.arange(1))).probs[0]
-            found["off base rate"] = float(np.abs(nothing - predictor.base_rate).max())
-            scores.setdefault(fusion, []).append(found)
+            run["off base rate"] = float(np.abs(nothing - predictor.base_rate).max())
+            scores.setdefault(fusion, []).append(run)
     if args.data == "synthetic":
         exact = synthetic.SyntheticConfig()
         scores["bayes"] = [
@@ -107,28 +108,27 @@ def main(args: Args) -> None:
 
     # ---- tables and figures ---------------------------------------------------------------------
     table = summarise(scores)
-    command, seconds = shlex.join(["python", *sys.argv]), time.perf_counter() - began
-    results.write_results(args.out / "results.json", table, command, base, seconds)
+    seconds = time.perf_counter() - began
+    write_results(args.out, table, base, seconds)
     draw(args.out / "robustness.png", scores)
-    for metric in METRICS:
+    for metric in SCORES:
         print(f"\n{metric} (severity 5, mean over the damaged modality)\n")
-        columns = [name for name in next(iter(table.values())) if name.startswith(f"{metric}_")]
-        print(results.format_table(table, columns, markdown=True, digits=3))
+        lower = METRICS[metric].lower_is_better
+        names = [name for name in next(iter(table.values())) if name.startswith(f"{metric}_")]
+        columns = [Metric(name, name, lower_is_better=lower) for name in names]
+        print(format_table(table, columns, markdown=True, bound="bayes"))
     print(f"\n{seconds:.0f} s; figure: {args.out / 'robustness.png'}")
 
 
 def load(args: Args) -> tuple[lddu.Batch, lddu.Batch, lddu.Batch, tuple[str, ...]]:
-    """Training, validation and test rows, and the label names."""
+    """Returns training, validation and test rows, and the label names."""
     if args.data == "synthetic":
         sizes = (args.samples, 2_000, args.test_samples)
         drawn = [synthetic.generate(n, seed=k) for k, n in enumerate(sizes, 1)]
         return *(d.batch for d in drawn), drawn[0].config.labels
-    file = Path(os.environ.get("LDDU_DATA", ".")) / "studyforrest" / "windows.npz"
-    if not file.is_file():
-        raise SystemExit(f"there is no {file}; LDDU_DATA names the folder with studyforrest/")
-    dataset = studyforrest.load(file)
-    train = dataset.train.soft_batch()
-    return train, dataset.valid.batch, dataset.test.batch, dataset.labels
+    dataset = studyforrest.load(windows_file())
+    training = dataset.train.soft_batch()
+    return training, dataset.valid.batch, dataset.test.batch, dataset.labels
 
 
 def damage(
@@ -139,34 +139,34 @@ def damage(
     seed: int,
     skipped: Sequence[str] = (),
 ) -> dict:
-    """Scores by condition: "clean", (corruption, severity, modality), ("subset", names)."""
+    """Returns scores by condition: "clean", (corruption, severity, modality), ("subset", names)."""
     names = tuple(test.modalities)
     key = jax.random.key(seed)
 
     def score(batch: lddu.Batch) -> dict[str, float]:
-        found = metrics.summarise(probabilities(batch), batch.labels, thresholds)
-        return {metric: found[metric] for metric in METRICS}
+        row = metrics.summarise(probabilities(batch), batch.labels, thresholds)
+        return {metric: row[metric] for metric in SCORES}
 
-    found = {"clean": score(test)}
+    scores = {"clean": score(test)}
     for name, corrupt in corruptions.CORRUPTIONS.items():
         options = {"scale": scale} if name == "feature_noise" else {}
         for severity in SEVERITIES if name not in skipped else ():
             for modality in names:
                 damaged = corrupt(key, test, severity, (modality,), **options)
-                found[name, severity, modality] = score(damaged)
+                scores[name, severity, modality] = score(damaged)
     for kept in (*corruptions.subsets(names), ()):
-        found["subset", kept] = score(corruptions.subset(test, kept))
-    return found
+        scores["subset", kept] = score(corruptions.subset(test, kept))
+    return scores
 
 
-def summarise(scores: dict[str, list[dict]]) -> results.Models:
-    """Fusion -> "metric_condition" -> statistics over seeds: clean, severity 5, subsets."""
+def summarise(scores: dict[str, list[dict]]) -> Table:
+    """Returns fusion -> "metric_condition" -> statistics over seeds: clean, severity 5, subsets."""
     table = {}
     for fusion, runs in scores.items():
         rows = []
         for run in runs:
             row = {}
-            for metric in METRICS:
+            for metric in SCORES:
                 row[f"{metric}_clean"] = run["clean"][metric]
                 for name in corruptions.CORRUPTIONS:
                     row[f"{metric}_{name}"] = over_modalities(run, name, 5, metric)
@@ -176,12 +176,12 @@ def summarise(scores: dict[str, list[dict]]) -> results.Models:
                     row[f"{metric}_{size}_modalities"] = float(np.mean(values))
             row["error_off_base_rate"] = run.get("off base rate", np.nan)
             rows.append(row)
-        table[fusion] = results.aggregate(rows)
+        table[fusion] = aggregate(rows)
     return table
 
 
 def over_modalities(run: dict, name: str, severity: int, metric: str) -> float:
-    """Mean of a score over the modality that was damaged."""
+    """Returns the mean of a score over the modality that was damaged."""
     keys = [k for k in run if k[:2] == (name, severity)]
     if not keys:
         return np.nan
@@ -189,11 +189,11 @@ def over_modalities(run: dict, name: str, severity: int, metric: str) -> float:
 
 
 def draw(path: Path, scores: dict[str, list[dict]]) -> None:
-    """One panel per metric and corruption: the score by severity, one line per fusion."""
+    """Draws one panel per metric and corruption: the score by severity, one line per fusion."""
     names = list(corruptions.CORRUPTIONS)
     figure = plots.Figure(figsize=(3.0 * len(names), 8.0), layout="constrained")
-    panels = figure.subplots(len(METRICS), len(names), sharex=True, sharey="row")
-    for row, metric in zip(panels, METRICS, strict=True):
+    panels = figure.subplots(len(SCORES), len(names), sharex=True, sharey="row")
+    for row, metric in zip(panels, SCORES, strict=True):
         for ax, name in zip(row, names, strict=True):
             curves = {
                 fusion: [
@@ -206,8 +206,8 @@ def draw(path: Path, scores: dict[str, list[dict]]) -> None:
                 for fusion, runs in scores.items()
             }
             ylabel = metric if name == names[0] else ""
-            title = name.replace("_", " ") if metric == METRICS[0] else ""
-            xlabel = "severity" if metric == METRICS[-1] else ""
+            title = name.replace("_", " ") if metric == SCORES[0] else ""
+            xlabel = "severity" if metric == SCORES[-1] else ""
             plots.mean_lines((0, *SEVERITIES), curves, xlabel, ylabel, title, ax)
             if ax is not panels[0, 0]:
                 ax.get_legend().remove()

@@ -6,10 +6,10 @@ For figures to compare with others use `studyforrest.py`: all five folds of the 
 """
 
 import dataclasses
-import os
 from pathlib import Path
 
 import tyro
+from windows_file import windows_file
 
 from lddu.data import studyforrest
 from lddu.runs import experiment
@@ -30,11 +30,8 @@ class Args(experiment.Options):
 
 def main(args: Args) -> None:
     """Runs the experiment."""
-    folder = args.data_dir or Path(os.environ.get("LDDU_DATA", ".")) / "studyforrest"
-    file = folder / "windows.npz"
-    if not file.is_file():
-        raise SystemExit(f"there is no {file}; say where it lies with --data-dir or LDDU_DATA")
-    experiment.run(studyforrest.load(file), args, "studyforrest, six emotions, stored split")
+    dataset = studyforrest.load(windows_file(args.data_dir))
+    experiment.run(dataset, args, "studyforrest, six emotions, stored split")
 
 
 if __name__ == "__main__":

@@ -3,33 +3,26 @@
     python experiments/truth.py
 
 Three questions, on test samples: how far are the model's probabilities from the exact posterior
-(KL divergence), does the variance that it gives a modality follow the noise that the modality
-really had, and does the weight of a modality fall as its noise rises? The model is that of
-`demo.py`; the spread is over seeds of data and model.
+(KL divergence), does the variance that the model gives a modality follow the modality's true noise,
+and does the weight of a modality fall as its noise rises? The model is that of `demo.py`; the
+spread is over seeds of data and model.
 """
 
 import dataclasses
-import shlex
-import sys
 import time
 from pathlib import Path
 
 import numpy as np
 import tyro
+from demo import CHANGES
 from scipy.stats import spearmanr
 
 import lddu
 from lddu import config, metrics, plots, uncertainty
 from lddu.data import synthetic
-from lddu.runs import results
-
-# As `demo.py`: the preset `small`, with what suits plenty of data.
-CHANGES = {
-    "model.statistics": 64,
-    "train.batch_size": 128,
-    "train.learning_rate": 2e-3,
-    "train.average": 0.995,
-}
+from lddu.runs.results import write_results
+from lddu.runs.scores import aggregate
+from lddu.runs.tables import align, format_stat
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,9 +30,9 @@ class Args:
     """Options.
 
     Attributes:
-      samples: Training samples.
-      epochs: Passes over them.
-      seeds: Repetitions.
+      samples: Number of training samples.
+      epochs: Number of passes over them.
+      seeds: Number of repetitions, each with data and a model of its own.
       out: Run folder; runs killed there continue.
     """
 
@@ -78,37 +71,36 @@ def main(args: Args) -> None:
             }
         )
 
-    table = {"lddu": results.aggregate(scores)}
-    command, seconds = shlex.join(["python", *sys.argv]), time.perf_counter() - began
-    results.write_results(args.out / "results.json", table, command, cfg, seconds)
+    table, seconds = {"lddu": aggregate(scores)}, time.perf_counter() - began
+    write_results(args.out, table, cfg, seconds)
     draw(args.out / "truth.png", exact, prediction, test, names, weights)
     rows = [["figure", "mean ± spread"]]
-    rows += [[name, results.format_stat(stat, 4)] for name, stat in table["lddu"].items()]
-    print(results.align(rows, markdown=True))
+    rows += [[name, format_stat(stat, 4)] for name, stat in table["lddu"].items()]
+    print(align(rows, markdown=True))
     print(f"\n{seconds:.0f} s; figure: {args.out / 'truth.png'}")
 
 
 def bernoulli_kl(p: np.ndarray, q: np.ndarray) -> np.ndarray:
-    """KL(p || q) of each label in nats, with 0 log 0 = 0."""
+    """Computes KL(p || q) of each label in nats, with 0 log 0 = 0."""
     q = np.clip(q, 1e-7, 1 - 1e-7)
     parts = (a * np.log(np.where(a > 0, a, 1.0) / b) for a, b in ((p, q), (1 - p, 1 - q)))
     return sum(parts)
 
 
 def noise_correlation(prediction: lddu.Prediction, test: synthetic.Synthetic) -> dict[str, float]:
-    """Rank correlation of estimated variance and true noise, over samples with the modality."""
-    found = {}
+    """Correlates the ranks of estimated variance and true noise over samples with the modality."""
+    correlation = {}
     for m, (name, _) in enumerate(test.config.features):
         here = np.asarray(test.batch.present[name])
         estimate = np.asarray(uncertainty.latent_noise(prediction.latents[name])).mean(1)
-        found[name] = float(spearmanr(estimate[here], test.noise[here, m])[0])
-    return found
+        correlation[name] = float(spearmanr(estimate[here], test.noise[here, m])[0])
+    return correlation
 
 
 def weight_by_noise(
     prediction: lddu.Prediction, test: synthetic.Synthetic, names: tuple[str, ...]
 ) -> dict[str, np.ndarray]:
-    """Mean fusion weight of each modality at each of its noise levels."""
+    """Returns the mean fusion weight of each modality at each of its noise levels."""
     weight = np.asarray(prediction.weights).mean(1)
     return {
         name: np.array(
@@ -122,7 +114,7 @@ def weight_by_noise(
 
 
 def draw(path: Path, exact, prediction, test, names, weights) -> None:
-    """Probabilities against the exact ones, variance against noise, weight against noise."""
+    """Draws probabilities against exact ones, variance against noise, weight against noise."""
     figure = plots.Figure(figsize=(12, 3.6), layout="constrained")
     left, middle, right = figure.subplots(1, 3)
     plots.agreement(

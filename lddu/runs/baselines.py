@@ -1,28 +1,33 @@
 """Baselines to stand beside every result: the prior, and scikit-learn on pooled features.
 
-Each takes raw training rows and returns a function from batches to probabilities (N, C).
+Each is fitted on raw training rows and returns a function from batches to probabilities (N, C).
 """
 
+import importlib
 from collections.abc import Callable, Sequence
+from types import ModuleType
 
 import numpy as np
 
 from lddu.data.batching import take
+from lddu.data.labels import base_rate
 from lddu.metrics.calibration import nll
 from lddu.structs import Batch
-from lddu.data.labels import base_rate
 
 Probabilities = Callable[[Batch], np.ndarray]
-_CHUNK = 1024  # rows in float64 at once
+_CHUNK = 1024  # rows that are held in float64 at a time
 REGULARISATION = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 
 
 def pooled_features(batch: Batch) -> np.ndarray:
-    """Mean and standard deviation over real steps of every feature of every modality.
+    """Computes mean and standard deviation over the unmasked steps of every feature.
+
+    Args:
+      batch: Raw inputs.
 
     Returns:
-      (N, F) with F the sum over modalities of 2 D + 1; the last one tells whether the modality is
-      there, and a missing modality is all zeros.
+      (N, F) with F the sum over modalities, in alphabetical order, of 2 D + 1: D means, D standard
+      deviations, and 1 if the modality is present. A missing modality is all zeros.
     """
     return np.concatenate(
         [_pooled(take(batch, slice(i, i + _CHUNK))) for i in range(0, batch.size, _CHUNK)]
@@ -42,7 +47,7 @@ def _pooled(batch: Batch) -> np.ndarray:
 
 
 def prior(train: Batch) -> Probabilities:
-    """The base rates of the training labels, whatever the input."""
+    """Predicts the base rates of the training labels, whatever the input."""
     rates = base_rate(train.labels)
     return lambda batch: np.tile(rates, (batch.size, 1))
 
@@ -50,42 +55,46 @@ def prior(train: Batch) -> Probabilities:
 def logistic(
     train: Batch, valid: Batch, strengths: Sequence[float] = REGULARISATION
 ) -> Probabilities:
-    """Logistic regression per label on standardised pooled features.
+    """Fits a logistic regression per label on standardised pooled features.
 
     Args:
-      train: Training rows with hard labels. A label that only ever has one value there keeps its
-        base rate.
-      valid: Validation rows; they choose the regularisation.
-      strengths: Inverse regularisation strengths C to try.
+      train: Training rows with hard labels. A label with a single value there gets its base rate.
+      valid: Validation rows with labels. They choose the regularisation, by NLL.
+      strengths: Inverse regularisation strengths to try, the C of scikit-learn.
 
     Raises:
       ImportError: If scikit-learn is missing.
     """
     linear_model, preprocessing = _sklearn("linear_model"), _sklearn("preprocessing")
-    scaler = preprocessing.StandardScaler().fit(pooled_features(train))
-    x, labels = scaler.transform(pooled_features(train)), np.asarray(train.labels)
+    x, labels, rates = pooled_features(train), np.asarray(train.labels), base_rate(train.labels)
+    scaler = preprocessing.StandardScaler().fit(x)
+    x, x_valid = scaler.transform(x), scaler.transform(pooled_features(valid))
 
-    def fit(strength: float) -> Probabilities:
-        models = [
+    def fit(strength: float) -> list:
+        return [
             linear_model.LogisticRegression(C=strength, max_iter=2000).fit(x, column)
             if len(np.unique(column)) > 1
             else None
             for column in labels.T
         ]
-        return lambda batch: _columns(models, scaler.transform(pooled_features(batch)), train)
 
-    fitted = [fit(strength) for strength in strengths]
-    return min(fitted, key=lambda predict: nll(predict(valid), valid.labels))
+    def predict(models: list, x: np.ndarray) -> np.ndarray:
+        return _present([None if m is None else m.predict_proba(x) for m in models], rates, len(x))
+
+    models = min(
+        map(fit, strengths), key=lambda models: nll(predict(models, x_valid), valid.labels)
+    )
+    return lambda batch: predict(models, scaler.transform(pooled_features(batch)))
 
 
 def forest(train: Batch, trees: int = 300, leaf: int = 10, seed: int = 0) -> Probabilities:
-    """One random forest for all labels on pooled features.
+    """Fits one random forest for all labels on pooled features.
 
     Args:
-      train: Training rows with hard labels.
+      train: Training rows with hard labels. A label with a single value there gets its base rate.
       trees: Number of trees.
       leaf: Smallest number of rows in a leaf.
-      seed: Random state.
+      seed: Seed of the forest.
 
     Raises:
       ImportError: If scikit-learn is missing.
@@ -93,40 +102,37 @@ def forest(train: Batch, trees: int = 300, leaf: int = 10, seed: int = 0) -> Pro
     model = _sklearn("ensemble").RandomForestClassifier(
         trees, min_samples_leaf=leaf, random_state=seed, n_jobs=-1
     )
-    labels = np.asarray(train.labels)
-    # scikit-learn wants a single label without its axis.
+    labels, rates = np.asarray(train.labels), base_rate(train.labels)
+    # scikit-learn takes a single label without its axis.
     model.fit(pooled_features(train), labels[:, 0] if labels.shape[1] == 1 else labels)
 
     def predict(batch: Batch) -> np.ndarray:
         columns = model.predict_proba(pooled_features(batch))
         columns = columns if isinstance(columns, list) else [columns]
-        rates = base_rate(labels)
-        # A label with one class in training has one column only.
-        return np.stack(
-            [
-                p[:, 1] if p.shape[1] == 2 else np.full(len(p), r)
-                for p, r in zip(columns, rates, strict=True)
-            ],
-            axis=1,
-        )
+        return _present(columns, rates, batch.size)
 
     return predict
 
 
-def _columns(models: Sequence, x: np.ndarray, train: Batch) -> np.ndarray:
-    rates = base_rate(train.labels)
+def _present(columns: Sequence[np.ndarray | None], rates: np.ndarray, rows: int) -> np.ndarray:
+    """Joins the probabilities of the labels, (N, C).
+
+    Args:
+      columns: (N, 2) probabilities of absence and presence for each label. A label with a single
+        value in training has (N, 1) or None, and gets its base rate.
+      rates: (C,) base rates.
+      rows: N.
+    """
     return np.stack(
         [
-            np.full(len(x), rate) if model is None else model.predict_proba(x)[:, 1]
-            for model, rate in zip(models, rates, strict=True)
+            np.full(rows, rate) if column is None or column.shape[1] == 1 else column[:, 1]
+            for column, rate in zip(columns, rates, strict=True)
         ],
         axis=1,
     )
 
 
-def _sklearn(module: str):
-    import importlib
-
+def _sklearn(module: str) -> ModuleType:
     try:
         return importlib.import_module(f"sklearn.{module}")
     except ImportError as error:

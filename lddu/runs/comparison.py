@@ -1,29 +1,31 @@
-"""Runs side by side on the same test samples, with paired bootstrap intervals."""
+"""Finished runs side by side on the same test samples, with paired bootstrap intervals."""
 
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
+from einops import rearrange
 
 from lddu import metrics
-from lddu.runs import results
 from lddu.metrics.bootstrap import Difference, paired_bootstrap
-from lddu.runs.predictions import Predictions, Scored
+from lddu.runs.predictions import ModelPredictions, RunPredictions
+from lddu.runs.scores import find_metric
+from lddu.runs.tables import align, format_table
 
 COLUMNS = ("micro_f1", "macro_f1", "jaccard_empty_zero", "auroc", "map", "nll", "brier", "ece")
-MAIN_MODELS = ("lddu_ensemble_calibrated", "lddu_ensemble [epoch chosen on TEST]")
 
 
 @dataclasses.dataclass(frozen=True)
 class Contestant:
-    """One model of one run.
+    """One model of one run, compared with the first.
 
     Attributes:
-      name: Run and model.
+      name: Run folder and model.
       protocol: "validation", or "official" if something was chosen on the test split.
       scores: Metric -> mean over the model's seeds.
-      against_first: Metric -> this model minus the first one; empty for the first.
+      against_first: Metric -> this model's score minus that of the first; empty for the first.
     """
 
     name: str
@@ -37,62 +39,78 @@ def compare(
 ) -> list[Contestant]:
     """Compares models of finished runs, each with the first.
 
+    A model of several seeds is scored by the mean over them. The intervals tell how far chance in
+    the test samples goes; chance in training is the spread over seeds in the results of a run.
+
     Args:
-      runs: Run folders, or "folder:model" for another model than the calibrated ensemble, such as
-        "runs/mosei:forest". A model of several seeds is scored by the mean over them.
-      resamples: Bootstrap resamples of the test samples.
-      level: Of the intervals. They tell how far chance in the test samples goes; chance in training
-        is the spread over seeds in the results of a run.
-      progress: Whether to show a bar.
+      runs: Run folders, or "folder:model" for another model than the run's main one, such as
+        "runs/mosei:forest".
+      resamples: Number of bootstrap resamples of the test samples.
+      level: Confidence level of the intervals.
+      progress: Whether to show a progress bar.
 
     Returns:
-      One `Contestant` per run, in their order.
+      One `Contestant` per run, in the given order.
 
     Raises:
       FileNotFoundError: If a folder holds no predictions.
       ValueError: If there are fewer than two runs, a model is unknown, or the runs were not tested
         on the same samples with the same labels.
+
+    Example:
+      >>> import tempfile
+      >>> import numpy as np
+      >>> rng = np.random.default_rng(0)
+      >>> model = ModelPredictions(rng.random((1, 9, 2)), np.full((1, 2), 0.5))
+      >>> labels = rng.integers(0, 2, (9, 2))
+      >>> run = RunPredictions(np.arange(9), labels, ("a", "b"), "validation", "m", {"m": model})
+      >>> with tempfile.TemporaryDirectory() as folder:
+      ...     _ = run.save(folder)
+      ...     _, second = compare([folder, folder], resamples=5, progress=False)
+      >>> second.against_first["nll"].estimate
+      0.0
     """
     if len(runs) < 2:
-        raise ValueError(f"{len(runs)} run given; a comparison needs at least two")
-    chosen = [_find(str(run)) for run in runs]
-    names = [name for name, _, _ in chosen]
-    first = chosen[0][1]
-    aligned = [_aligned(name, predictions, names[0], first) for name, predictions, _ in chosen]
-    views = [
-        _view(predictions.models[model], rows)
-        for (_, predictions, model), rows in zip(chosen, aligned, strict=True)
-    ]
-    labels = np.asarray(first.labels, bool)
+        raise ValueError(f"runs holds {len(runs)} run; a comparison needs at least two")
+    entries = [_find(str(run)) for run in runs]
+    labels = np.asarray(entries[0].predictions.labels, bool)
+    views = [_view(entry, _rows(entry, entries[0])) for entry in entries]
     contestants = []
-    for number, (name, predictions, _) in enumerate(chosen):
+    for number, (entry, view) in enumerate(zip(entries, views, strict=True)):
         difference = {}
         if number:
             if progress:
-                print(f"{name} against {names[0]}", flush=True)
+                print(f"{entry.name} against {entries[0].name}", flush=True)
             difference = paired_bootstrap(
                 _mean_scores,
                 views[0],
-                views[number],
+                view,
                 labels,
                 resamples=resamples,
                 level=level,
                 progress=progress,
             )
-        scores = _mean_scores(*views[number], labels)
-        contestants.append(Contestant(name, predictions.protocol, scores, difference))
+        scores = _mean_scores(*view, labels)
+        protocol = entry.predictions.protocol
+        contestants.append(Contestant(entry.name, protocol, scores, difference))
     return contestants
 
 
 def format_comparison(
     contestants: Sequence[Contestant], level: float = 0.95, markdown: bool = False
 ) -> str:
-    """A table of the scores, one of the differences per run, and warnings about protocols."""
+    """Returns a table of the scores, one of the differences per run, and warnings.
+
+    Args:
+      contestants: From `compare`.
+      level: Confidence level of the intervals, as given to `compare`.
+      markdown: Whether to write Markdown tables.
+    """
     table = {
         c.name: {m: {"mean": score, "std": 0.0, "n": 1} for m, score in c.scores.items()}
         for c in contestants
     }
-    parts = [results.format_table(table, COLUMNS, markdown, digits=4)]
+    parts = [format_table(table, COLUMNS, markdown=markdown, digits=4)]
     for contestant in contestants[1:]:
         rows = [["metric", "difference", f"{level:.0%} interval", "p", "verdict"]]
         for metric, d in contestant.against_first.items():
@@ -106,7 +124,7 @@ def format_comparison(
                 ]
             )
         title = f"{contestant.name} minus {contestants[0].name}"
-        parts.append(f"{title}\n\n{results.align(rows, markdown)}")
+        parts.append(f"{title}\n\n{align(rows, markdown)}")
     for contestant in contestants:
         if contestant.protocol != "validation":
             parts.append(
@@ -119,47 +137,58 @@ def format_comparison(
 def _verdict(metric: str, difference: Difference) -> str:
     if not (difference.low > 0 or difference.high < 0):
         return "inside chance"
-    better = (difference.estimate < 0) == results.lower_is_better(metric)
+    better = (difference.estimate < 0) == find_metric(metric).lower_is_better
     return "better" if better else "worse"
 
 
-def _find(run: str) -> tuple[str, Predictions, str]:
-    """Name, predictions and chosen model of "folder" or "folder:model"."""
+class _Entry(NamedTuple):
+    """A run in a comparison, and the model of it that takes part."""
+
+    name: str
+    predictions: RunPredictions
+    model: ModelPredictions
+
+
+def _find(run: str) -> _Entry:
+    """Loads the run "folder" or "folder:model"."""
     folder, model = run, None
     if not Path(run).is_dir() and ":" in run:
         folder, model = run.rsplit(":", 1)
-    predictions = Predictions.load(folder)
-    if model is None:
-        model = next((m for m in MAIN_MODELS if m in predictions.models), None)
-        model = model or next(iter(predictions.models))
+    predictions = RunPredictions.load(folder)
+    model = predictions.main if model is None else model
     if model not in predictions.models:
         raise ValueError(f"{folder} has no model {model!r}; it has {list(predictions.models)}")
-    return f"{folder}:{model}", predictions, model
+    return _Entry(f"{folder}:{model}", predictions, predictions.models[model])
 
 
-def _aligned(name: str, predictions: Predictions, first_name: str, first: Predictions):
-    """The rows of a run in the order of the first one's."""
-    if predictions.label_names != first.label_names:
+def _rows(entry: _Entry, first: _Entry) -> np.ndarray:
+    """Returns the rows of a run in the order of the first one's samples."""
+    ours, theirs = entry.predictions, first.predictions
+    if ours.label_names != theirs.label_names:
         raise ValueError(
-            f"{name} has labels {predictions.label_names}, but {first_name} {first.label_names}"
+            f"{entry.name} has labels {ours.label_names}, but {first.name} {theirs.label_names}"
         )
-    position = {key: row for row, key in enumerate(predictions.ids.tolist())}
-    missing = [key for key in first.ids.tolist() if key not in position]
-    if missing or len(position) != len(first.ids):
+    position = {key: row for row, key in enumerate(ours.ids.tolist())}
+    shared = [key for key in theirs.ids.tolist() if key in position]
+    if not len(shared) == len(position) == len(theirs.ids):
         raise ValueError(
-            f"{name} and {first_name} were not tested on the same samples: {len(position)} and "
-            f"{len(first.ids)}, of which {len(first.ids) - len(missing)} in both"
+            f"{entry.name} and {first.name} were not tested on the same samples: {len(position)} "
+            f"and {len(theirs.ids)}, of which {len(shared)} in both"
         )
-    rows = np.array([position[key] for key in first.ids.tolist()])
-    if (predictions.labels[rows] != first.labels).any():
-        raise ValueError(f"{name} and {first_name} disagree on the labels of the same samples")
+    rows = np.array([position[key] for key in theirs.ids.tolist()])
+    if (ours.labels[rows] != theirs.labels).any():
+        raise ValueError(
+            f"{entry.name} and {first.name} disagree on the labels of the same samples"
+        )
     return rows
 
 
-def _view(model: Scored, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Probabilities and thresholds with samples first, as the bootstrap wants them: (N, S, C)."""
-    probs = np.swapaxes(model.probs, 0, 1)[rows]
-    return probs, np.broadcast_to(model.thresholds, probs.shape)
+def _view(entry: _Entry, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Returns probabilities and thresholds with samples first, as the bootstrap takes them."""
+    return tuple(
+        rearrange(x, "seed sample label -> sample seed label")[rows]
+        for x in (entry.model.probs, entry.model.cuts())
+    )
 
 
 def _mean_scores(probs: np.ndarray, cuts: np.ndarray, labels: np.ndarray) -> dict[str, float]:

@@ -9,7 +9,7 @@ import platform
 import string
 from collections.abc import Sequence
 
-_SVG_LIMIT = 300_000  # bytes; beyond, a PNG is the smaller
+_SVG_LIMIT = 300_000  # bytes; beyond this a PNG is smaller
 
 _CSS = """
 :root { color-scheme: light dark; --ink: #1f2328; --soft: #59636e; --line: #d9dee3;
@@ -78,12 +78,12 @@ $sections
 
 
 def render(title: str, summary: str, sections: Sequence[str]) -> str:
-    """The page.
+    """Returns the whole page.
 
     Args:
-      title: Its headline, plain text.
+      title: The headline, plain text.
       summary: HTML under the headline.
-      sections: HTML, from `section`, `table_section`, `figure_section`; empty ones are left out.
+      sections: HTML from `section` and `figure_section`; empty ones are left out.
     """
     return _PAGE.substitute(
         title=html.escape(title),
@@ -96,7 +96,7 @@ def render(title: str, summary: str, sections: Sequence[str]) -> str:
 
 
 def section(heading: str, body: str) -> str:
-    """A headline, plain text, over HTML."""
+    """Returns a section: a headline, plain text, above a body of HTML."""
     return f"<section>\n<h2>{html.escape(heading)}</h2>\n{body}\n</section>"
 
 
@@ -106,7 +106,14 @@ def table(
     rows: Sequence[tuple[str, Sequence[tuple[str, bool]]]],
     caption: str,
 ) -> str:
-    """A table; a cell is its text and whether it stands out."""
+    """Returns a table.
+
+    Args:
+      corner: Text of the top left cell.
+      head: Headings of the other columns.
+      rows: Heading and cells of each row; a cell is its text and whether it stands out.
+      caption: Text under the table.
+    """
     columns = "".join(f'<th scope="col">{html.escape(text)}</th>' for text in head)
     body = []
     for name, cells in rows:
@@ -119,13 +126,22 @@ def table(
         body.append(f'<tr><th scope="row">{html.escape(name)}</th>{tds}</tr>')
     return (
         f'<div class="scroll"><table>\n<caption>{html.escape(caption)}</caption>\n'
-        f'<thead><tr><th scope="col">{corner}</th>{columns}</tr></thead>\n'
+        f'<thead><tr><th scope="col">{html.escape(corner)}</th>{columns}</tr></thead>\n'
         f"<tbody>\n{chr(10).join(body)}\n</tbody>\n</table></div>"
     )
 
 
 def figure_section(heading: str, figure, alt: str, caption: str) -> str:
-    """A section with a figure in an <img>, where the ids inside one SVG cannot meet another's."""
+    """Returns a section with a figure.
+
+    The figure is an <img>, so that the ids inside one SVG cannot clash with another's.
+
+    Args:
+      heading: The headline, plain text.
+      figure: A matplotlib figure.
+      alt: Text in place of the figure for those who cannot see it.
+      caption: Text under the figure.
+    """
     import matplotlib
 
     buffer = io.BytesIO()
@@ -147,11 +163,11 @@ def figure_section(heading: str, figure, alt: str, caption: str) -> str:
 
 
 def _versions() -> str:
-    """Versions of what computed the numbers."""
-    found = [f"Python {platform.python_version()}"]
+    """Returns the versions of the software that computed the figures."""
+    versions = [f"Python {platform.python_version()}"]
     for package in ("lddu", "jax", "flax", "numpy"):
         try:
-            found.append(f"{package} {importlib.metadata.version(package)}")
+            versions.append(f"{package} {importlib.metadata.version(package)}")
         except importlib.metadata.PackageNotFoundError:
-            found.append(f"{package} (not installed as a package)")
-    return ", ".join(found)
+            versions.append(f"{package} (not installed as a package)")
+    return ", ".join(versions)

@@ -3,43 +3,59 @@
 import dataclasses
 import os
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from lddu import metrics
+from lddu.files import atomic_path
+from lddu.runs.scores import Stat, aggregate
 
 FILE = "predictions.npz"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Scored:
-    """Test predictions of one model, of S runs such as seeds.
+class ModelPredictions:
+    """Test predictions of one model, trained S times, for instance from S seeds.
 
     Attributes:
       probs: (S, N, C) probabilities.
-      thresholds: (S, C) decision thresholds.
+      thresholds: Decision thresholds: (S, C), or (S, N, C) where they differ between samples.
     """
 
     probs: np.ndarray
     thresholds: np.ndarray
 
+    def cuts(self) -> np.ndarray:
+        """Returns the decision threshold of every probability, (S, N, C)."""
+        thresholds = self.thresholds if self.thresholds.ndim == 3 else self.thresholds[:, None]
+        return np.broadcast_to(thresholds, self.probs.shape)
+
     def scores(self, labels: np.ndarray) -> list[dict[str, float]]:
-        """One row of `lddu.metrics.summarise` per run."""
-        runs = zip(self.probs, self.thresholds, strict=True)
-        return [metrics.summarise(probs, labels, cut) for probs, cut in runs]
+        """Returns `lddu.metrics.summarise` of each of the S runs, for labels (N, C)."""
+        runs = zip(self.probs, self.cuts(), strict=True)
+        return [metrics.summarise(probs, labels, cuts) for probs, cuts in runs]
+
+
+def pool(parts: Sequence[ModelPredictions]) -> ModelPredictions:
+    """Joins predictions of the same model for different test samples, such as those of folds."""
+    return ModelPredictions(
+        np.concatenate([part.probs for part in parts], axis=1),
+        np.concatenate([part.cuts() for part in parts], axis=1),
+    )
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Predictions:
-    """What all models of an experiment said of the same test samples.
+class RunPredictions:
+    """What all models of an experiment predict for the same test samples.
 
     Attributes:
-      ids: (N,) text, unique.
-      labels: (N, C) of 0 and 1.
+      ids: (N,) unique names of the samples.
+      labels: (N, C) labels, 0 or 1.
       label_names: C names.
       protocol: "validation", or "official" if something was chosen on the test split.
+      main: The model that the experiment is about; the others stand beside it.
       models: Name -> predictions.
     """
 
@@ -47,26 +63,46 @@ class Predictions:
     labels: np.ndarray
     label_names: tuple[str, ...]
     protocol: str
-    models: Mapping[str, Scored]
+    main: str
+    models: Mapping[str, ModelPredictions]
+
+    def __post_init__(self):
+        if self.main not in self.models:
+            raise ValueError(f"main={self.main!r} must be one of the models {list(self.models)}")
+        shape = (len(self.ids), len(self.label_names))
+        shapes = {"labels": np.shape(self.labels)}
+        shapes |= {f"probs of {name}": model.probs.shape[1:] for name, model in self.models.items()}
+        for name, given in shapes.items():
+            if given != shape:
+                raise ValueError(
+                    f"{name} {given} must be (N, C), with N={shape[0]} ids and C={shape[1]} label "
+                    "names"
+                )
+
+    def table(self) -> dict[str, dict[str, Stat]]:
+        """Returns model -> metric -> statistics over the model's S runs."""
+        return {name: aggregate(model.scores(self.labels)) for name, model in self.models.items()}
 
     def save(self, folder: str | os.PathLike) -> Path:
-        """Writes `predictions.npz` into a run folder."""
+        """Writes `predictions.npz` into a run folder, and returns its path."""
         arrays = {
             "ids": self.ids,
             "labels": np.asarray(self.labels, np.int8),
             "label_names": np.array(self.label_names),
             "protocol": np.array(self.protocol),
+            "main": np.array(self.main),
             "models": np.array(list(self.models)),
         }
         for number, model in enumerate(self.models.values()):
             arrays[f"probs_{number}"] = np.asarray(model.probs, np.float32)
             arrays[f"thresholds_{number}"] = np.asarray(model.thresholds, np.float64)
         path = Path(folder) / FILE
-        np.savez_compressed(path, **arrays)
+        with atomic_path(path) as partial:
+            np.savez_compressed(partial, **arrays)
         return path
 
     @classmethod
-    def load(cls, folder: str | os.PathLike) -> "Predictions":
+    def load(cls, folder: str | os.PathLike) -> "RunPredictions":
         """Reads what `save` wrote.
 
         Raises:
@@ -79,7 +115,7 @@ class Predictions:
         try:
             with np.load(path, allow_pickle=False) as file:
                 models = {
-                    str(name): Scored(
+                    str(name): ModelPredictions(
                         np.asarray(file[f"probs_{number}"], np.float64),
                         file[f"thresholds_{number}"],
                     )
@@ -90,6 +126,7 @@ class Predictions:
                     file["labels"],
                     tuple(map(str, file["label_names"])),
                     str(file["protocol"]),
+                    str(file["main"]),
                     models,
                 )
         except (KeyError, OSError, EOFError, ValueError, zipfile.BadZipFile) as error:

@@ -7,11 +7,11 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from lddu.runs import baselines
 from lddu.data.batching import take
+from lddu.data.labels import base_rate
 from lddu.data.synthetic import generate
 from lddu.metrics import nll
-from lddu.training.state import base_rate
+from lddu.runs import baselines
 
 
 @pytest.fixture(scope="module")

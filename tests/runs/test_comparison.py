@@ -3,9 +3,9 @@ import dataclasses
 import numpy as np
 import pytest
 
-from lddu.runs import comparison
 from lddu import metrics
-from lddu.runs.predictions import Predictions, Scored
+from lddu.runs import comparison
+from lddu.runs.predictions import ModelPredictions, RunPredictions
 
 RNG = np.random.default_rng(0)
 TRUTH = RNG.random((300, 3))
@@ -17,12 +17,14 @@ def scored(noise, seeds=2):
     """Models that see the true probabilities through noise."""
     rng = np.random.default_rng(int(10 * noise))
     probs = np.clip(TRUTH + noise * rng.normal(size=(seeds, *TRUTH.shape)), 0.01, 0.99)
-    return Scored(probs.astype(np.float32).astype(float), np.full((seeds, 3), 0.5))
+    return ModelPredictions(probs.astype(np.float32).astype(float), np.full((seeds, 3), 0.5))
 
 
 def predictions(noise=0.0, **changes):
     models = {"lddu_ensemble_calibrated": scored(noise, 1), "lddu": scored(noise)}
-    made = Predictions(IDS, LABELS, ("a", "b", "c"), "validation", models)
+    made = RunPredictions(
+        IDS, LABELS, ("a", "b", "c"), "validation", "lddu_ensemble_calibrated", models
+    )
     return dataclasses.replace(made, **changes)
 
 
@@ -36,18 +38,6 @@ def run(tmp_path):
         return str(tmp_path / name)
 
     return write
-
-
-def test_predictions_come_back(run):
-    made = predictions(0.3)
-    found = Predictions.load(run("a", made))
-    assert (found.label_names, found.protocol) == (made.label_names, made.protocol)
-    np.testing.assert_array_equal(found.ids, made.ids)
-    np.testing.assert_array_equal(found.labels, made.labels)
-    assert list(found.models) == list(made.models)
-    for name, model in made.models.items():
-        np.testing.assert_allclose(found.models[name].probs, model.probs, atol=1e-7)
-        np.testing.assert_array_equal(found.models[name].thresholds, model.thresholds)
 
 
 def test_a_worse_model_is_called_worse_and_noise_is_called_noise(run):
@@ -82,6 +72,20 @@ def test_a_model_of_several_seeds_scores_their_mean(run):
     assert found[0].name == f"{folder}:lddu"
 
 
+def test_thresholds_per_sample_count(run):
+    """Those of a run over folds: here they decide every second sample the wrong way round."""
+    made = predictions(0.0)
+    model = made.models["lddu"]
+    cuts = np.repeat(model.thresholds[:, None], len(IDS), axis=1)
+    cuts[:, ::2] = np.where(model.probs[:, ::2] > 0.5, 1.0, 0.0)
+    by_sample = ModelPredictions(model.probs, cuts)
+    first = run("a", made)
+    second = run("b", dataclasses.replace(made, main="lddu", models={"lddu": by_sample}))
+    a, b = comparison.compare([f"{first}:lddu", second], resamples=2, progress=False)
+    assert a.scores["nll"] == pytest.approx(b.scores["nll"], rel=1e-6)
+    assert a.scores["micro_f1"] > b.scores["micro_f1"]
+
+
 def test_samples_are_matched_by_id(run):
     order = np.random.default_rng(1).permutation(len(IDS))
     made = predictions(0.3)
@@ -89,7 +93,9 @@ def test_samples_are_matched_by_id(run):
         0.3,
         ids=IDS[order],
         labels=LABELS[order],
-        models={n: Scored(m.probs[:, order], m.thresholds) for n, m in made.models.items()},
+        models={
+            n: ModelPredictions(m.probs[:, order], m.thresholds) for n, m in made.models.items()
+        },
     )
     runs = run("a", made), run("b", shuffled)
     _, second = comparison.compare(runs, resamples=20, progress=False)
@@ -124,9 +130,3 @@ def test_other_mistakes_say_what_to_do(run, tmp_path):
         comparison.compare([folder, f"{folder}:forest"], progress=False)
     with pytest.raises(FileNotFoundError, match="is this the folder of a finished run"):
         comparison.compare([folder, str(tmp_path)], progress=False)
-    path = tmp_path / "a" / "predictions.npz"
-    content = path.read_bytes()
-    for damaged in (content[: len(content) // 2], b"", b"PK\x03\x04"):
-        path.write_bytes(damaged)
-        with pytest.raises(ValueError, match="damaged"):
-            Predictions.load(folder)

@@ -1,0 +1,23 @@
+"""`lddu compare`: runs side by side."""
+
+from tyro.conf import Positional
+
+from lddu.runs import comparison
+
+
+def compare(
+    runs: Positional[tuple[str, ...]],
+    resamples: int = 1000,
+    level: float = 0.95,
+    markdown: bool = False,
+) -> None:
+    """Compares finished runs on the same test samples, each with the first one.
+
+    Args:
+      runs: Run folders; "folder:model" chooses another model than the run's main one.
+      resamples: Number of bootstrap resamples.
+      level: Confidence level of the intervals.
+      markdown: Whether to print Markdown tables.
+    """
+    contestants = comparison.compare(runs, resamples, level)
+    print(comparison.format_comparison(contestants, level, markdown))

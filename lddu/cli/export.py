@@ -1,0 +1,33 @@
+"""`lddu export`: a trained model as one file."""
+
+from pathlib import Path
+from typing import Literal
+
+from tyro.conf import Positional
+
+from lddu.predictor import Predictor
+
+
+def export(
+    folder: Positional[Path],
+    out: Positional[Path],
+    format: Literal["stablehlo", "onnx"] = "stablehlo",
+    platforms: tuple[str, ...] = ("cpu", "cuda", "tpu"),
+) -> None:
+    """Writes a trained model, calibrated and with thresholds, as one file.
+
+    Args:
+      folder: A run folder, or one that `Predictor.save` wrote.
+      out: A new file. StableHLO is read by lddu.export.load, or as the README.txt in it says.
+      format: "stablehlo", which JAX runs, or "onnx", which needs lddu[onnx] to be written.
+      platforms: Platforms for StableHLO, out of cpu, cuda, rocm and tpu.
+    """
+    from lddu.export import onnx, stablehlo  # here, so that `lddu compare` starts fast
+
+    inner = folder / "predictor"
+    predictor = Predictor.load(inner if (inner / "predictor.json").exists() else folder)
+    if format == "onnx":
+        path, target = onnx.export_onnx(predictor, out), "ONNX"
+    else:
+        path, target = stablehlo.export(predictor, out, platforms), ", ".join(platforms)
+    print(f"{path}: {path.stat().st_size / 1e6:.1f} MB for {target}")

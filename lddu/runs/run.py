@@ -1,0 +1,87 @@
+"""`Run`: what an experiment did and found, as one object."""
+
+import dataclasses
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lddu.config import Config
+from lddu.runs import report, results
+from lddu.runs.predictions import RunPredictions
+from lddu.runs.scores import Metric, Table
+from lddu.runs.tables import Published
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Run:
+    """What an experiment did and found.
+
+    Attributes:
+      title: Headline of the report.
+      config: Configuration of the main model.
+      predictions: Predictions of all models for the test samples. The report shows those of the
+        main model's first run.
+      table: Statistics of each model; `predictions.table()` unless the task is scored otherwise.
+      seconds: Wall time of the experiment.
+      command: The command that ran it; by default that of this process.
+      history: Training history of the main model, one mapping per epoch and member.
+      weights: (N, C, M) fusion weights of the main model on the test samples, as in
+        `lddu.Prediction`; None leaves their figure out.
+      bound: The name of a model that is a bound on what any model can reach, and never the best.
+      metrics: Metrics of `table` other than those of `lddu.runs.scores.METRICS`.
+      protocol: What was chosen on which split, in words.
+      notes: Remarks of one sentence or two, listed under the summary.
+      published: Results of others to show beside these.
+      data_card: Text that describes the data.
+
+    Example:
+      >>> import numpy as np
+      >>> from lddu import config
+      >>> from lddu.runs.predictions import ModelPredictions, RunPredictions
+      >>> prior = ModelPredictions(np.full((1, 4, 1), 0.5), np.full((1, 1), 0.5))
+      >>> labels = np.array([[1], [0], [1], [0]])
+      >>> predictions = RunPredictions(
+      ...     np.arange(4), labels, ("joy",), "validation", main="prior", models={"prior": prior}
+      ... )
+      >>> cfg = config.tiny({"text": (3, 4)}, ["joy"])
+      >>> run = Run("A run", cfg, predictions, predictions.table(), seconds=1.0)
+      >>> run.table["prior"]["brier"]["mean"]
+      0.25
+    """
+
+    title: str
+    config: Config
+    predictions: RunPredictions
+    table: Table
+    seconds: float
+    command: str = dataclasses.field(default_factory=results.command_line)
+    history: Sequence[Mapping[str, Any]] = ()
+    weights: np.ndarray | None = None
+    bound: str | None = None
+    metrics: tuple[Metric, ...] = ()
+    protocol: str = ""
+    notes: Sequence[str] = ()
+    published: Sequence[Published] = ()
+    data_card: str = ""
+
+    def save(self, folder: str | os.PathLike) -> Path:
+        """Writes `predictions.npz`, `results.json` and `report.html` into a run folder.
+
+        Args:
+          folder: The run folder; created if it does not exist.
+
+        Returns:
+          The path of the report.
+
+        Raises:
+          ImportError: If matplotlib, which draws the report, is missing. The other two files are
+            written by then.
+        """
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        self.predictions.save(folder)
+        results.write_results(folder, self.table, self.config, self.seconds, self.command)
+        return report.write_report(folder / "report.html", self)
