@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 from tqdm.auto import tqdm
 
+from lddu.files import atomic_path
+
 Extractor = Callable[[Path], np.ndarray]
 """From a file to (steps, features) numbers, such as a spectrogram or embeddings of frames.
 
@@ -133,9 +135,5 @@ def _key(path: Path, name: str) -> str:
 
 
 def _store(path: Path, values: np.ndarray) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # Written beside and renamed, so that a killed run leaves no half file behind.
-    partial = path.with_suffix(f".{os.getpid()}.partial")
-    with partial.open("wb") as file:
+    with atomic_path(path) as partial, partial.open("wb") as file:
         np.save(file, values, allow_pickle=False)
-    partial.replace(path)

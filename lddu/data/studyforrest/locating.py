@@ -7,13 +7,13 @@ in the public domain (CC0 / PDDL); they are fetched, never shipped.
 import hashlib
 import http.client
 import os
-import tempfile
 import urllib.request
 from pathlib import Path
 
 from tqdm import tqdm
 
 from lddu.data.studyforrest.checksums import SHA256
+from lddu.files import atomic_path
 
 UPSTREAM = "https://raw.githubusercontent.com/psychoinformatics-de"
 # Folder of the data -> (repository, commit, folder in the repository).
@@ -102,7 +102,9 @@ def download(
     bar = tqdm(missing, "studyforrest", unit="file", disable=not (progress and missing))
     for name in bar:
         url = upstream_url(name, base_url)
-        _write(root / name, _fetch(url, SHA256[name]))
+        content = _fetch(url, SHA256[name])
+        with atomic_path(root / name) as partial:
+            partial.write_bytes(content)
     return root
 
 
@@ -123,19 +125,6 @@ def _fetch(url: str, sha256: str) -> bytes:
             f"studyforrest: {url} has SHA-256 {found}, expected {sha256}; it was not kept"
         )
     return content
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Writes a file under another name and renames it, so that nobody sees half of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
 
 
 def _is_good(path: Path, sha256: str) -> bool:
