@@ -187,9 +187,8 @@ class Predictor:
           batch: Raw inputs, as in `predict`.
           batch_size: Rows per device call, as in `predict`.
           calibrated: Whether to apply the fitted calibrator, the same map to each member's logits.
-            It was fitted for the members' mean: the mean of calibrated members differs somewhat
-            from the `probs` of `predict`, and a bent map can stretch their disagreement locally.
-            Uncalibrated, the mean equals those `probs`.
+            It was fitted for the members' mean, and a bent map can stretch their disagreement
+            locally. Uncalibrated, their mean equals the `probs` of `predict`.
 
         Returns:
           (K, N, C) probabilities of K members.
@@ -218,14 +217,12 @@ class Predictor:
         Args:
           batch: Raw inputs, as in `predict`.
           samples: Number of dropout masks S of each member.
-          seed: Seed of the masks, which also depend on `batch_size` and the shape of the batch.
+          seed: Seed of the masks; they also depend on `batch_size` and the shape of the batch.
           batch_size: Rows per device call; the last call is filled up.
-          calibrated: Whether to apply the fitted calibrator, the same map to each sample's logits.
-            It was fitted for the network without dropout.
+          calibrated: Whether to apply the calibrator that was fitted without dropout.
 
         Returns:
-          (S K, N, C) probabilities for K members, all masks of the first member first; a larger S
-          only adds masks.
+          (S K, N, C) probabilities, all masks of the first of K members first.
 
         Raises:
           ValueError: If the model has no dropout, `samples` is not positive, or the batch does not
