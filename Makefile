@@ -9,7 +9,12 @@ WORKERS ?= 2
 TESTS := JAX_COMPILATION_CACHE_DIR=$(CURDIR)/.cache/jax \
 	JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=0.3 $(BIN)/python -m pytest -n $(WORKERS)
 
-.PHONY: demo test quick lint format clean
+# Other machines, imitated: older vector instructions, other numbers of workers, another order of the
+# tests, and one slow core with a busy neighbour.
+OLDER := XLA_FLAGS=--xla_cpu_max_isa=AVX2
+RANDOM := -o addopts="-q --strict-markers --import-mode=importlib -p no:cacheprovider"
+
+.PHONY: demo test quick variations lint format clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python experiments/demo.py
@@ -19,6 +24,14 @@ test: $(VENV)/.test
 
 quick: $(VENV)/.test
 	$(TESTS) -m "not slow"
+
+variations: $(VENV)/.test
+	$(OLDER) $(TESTS)
+	$(TESTS) -n 0
+	$(TESTS) -n 8
+	$(TESTS) $(RANDOM)
+	(while :; do :; done) & neighbour=$$!; taskset -c 0 $(TESTS) -n 1; status=$$?; \
+		kill $$neighbour; exit $$status
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .

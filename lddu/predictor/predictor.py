@@ -70,8 +70,6 @@ class Predictor:
     ) -> Prediction:
         """Predicts any number of samples, compiling at most twice per padded input length.
 
-        The second is for samples that share rows (`lddu.packing`), where that saves much work.
-
         Args:
           batch: Raw (not normalised) inputs; labels are not needed. A sample without any modality
             gets the base rate of the training labels.

@@ -37,11 +37,9 @@ def train_members(
     else:
         trainer = Trainer(config, train, valid)
         groups = {f"member-{k}": [k] for k in range(count)}
-    trained = [
-        member
-        for name, members in groups.items()
-        for member in trainer.run(members, folder and folder / name, progress)
-    ]
+    trained = []
+    for name, members in groups.items():
+        trained += trainer.run(members, None if folder is None else folder / name, progress)
     used = {
         "devices": 1 if trainer.mesh is None else trainer.mesh.size,
         "processes": jax.process_count(),
@@ -65,7 +63,7 @@ def trains_together(config: Config, folder: Path | None = None) -> bool:
     """
     asked = config.execution.parallel_members
     for name, together in (("members", True), ("member-0", False)):
-        if folder and (folder / name).exists():
+        if folder is not None and (folder / name).exists():
             if asked not in ("auto", "always" if together else "never"):
                 way = "at the same time" if together else "one after the other"
                 raise ValueError(
