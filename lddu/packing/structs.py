@@ -1,4 +1,4 @@
-"""Where the samples and steps of a batch lie."""
+"""Descriptions of where the samples and steps of a batch lie."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -16,7 +16,7 @@ class Packing:
     Attributes:
       slots: (B,) int, the place of each sample's first step, counted through the rows of T steps; a
         sample stays within a row. Samples without steps may have any slot.
-      rows: Number of rows R. It is part of the shape: a new number is a new compilation.
+      rows: Number of rows R. It is part of the shape, so that each number is compiled anew.
     """
 
     slots: Array
@@ -25,7 +25,7 @@ class Packing:
 
 @struct.dataclass
 class Rows:
-    """The rows of a data set that make a batch, and how they are packed.
+    """The rows of a data set that form a batch, and how they are packed.
 
     Attributes:
       index: (B,) int positions in the data set.
