@@ -5,11 +5,12 @@ of `nn.TransformerEncoder` on nested tensors; one batched product for many small
 no wait for the device in a step, no graph break under `torch.compile`.
 
 Same arithmetic as `LDDU` and `lddu.losses.objective` for `config.paper` with `loss.anchors="batch"`
-and `loss.bank_start="empty"`; `tests/test_twin.py` compares every gradient, in float32. But:
+and `loss.bank_start="empty"`; `tests/experiments/test_twin.py` compares every gradient, in float32.
+But:
 - every row counts fully and has a real step in every modality, and padding holds zeros;
 - AdamW follows one clipping, at a constant learning rate, where the preset has `bert_adam`;
 - exponentials in the contrast are shifted by the logits' bound, not their largest: fewer passes;
-- `encoder.dtype="bfloat16"` is autocast of the streams, with its own idea of what stays float32.
+- `execution.dtype="bfloat16"` is autocast of the streams, with its own idea of what stays float32.
 """
 
 import dataclasses
@@ -157,7 +158,7 @@ class Twin(nn.Module):
     def forward(self, batch: Batch) -> Output:
         """Predicts; labels are not needed."""
         masks = batch.masks if self.config.model.mask_padding else {}
-        half = self.config.model.encoder.dtype == "bfloat16"
+        half = self.config.execution.dtype == "bfloat16"
         with torch.autocast(self.label_embeddings.device.type, torch.bfloat16, enabled=half):
             features = [
                 stream(batch.values[name], masks.get(name), self.label_embeddings)

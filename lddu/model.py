@@ -32,11 +32,25 @@ FUSIONS: dict[str, Callable[..., nn.Module]] = {
 
 
 class LDDU(nn.Module):
-    """Latent emotion distributions, fused by precision, read out as calibrated probabilities.
+    """Latent emotion distributions per modality, fused and read out as probabilities.
 
-    Use as any Flax module: `variables = LDDU(config).init(key, batch)`, then
-    `prediction = LDDU(config).apply(variables, batch)`. With `deterministic=False` it needs an
-    `rngs={"dropout": key}`, and with `config.samples > 0` also `"sample"`.
+    A Flax module. With `deterministic=False`, `apply` needs `rngs={"dropout": key}`, and with
+    `config.samples > 0` also a key for "sample".
+
+    Attributes:
+      config: The configuration of the model.
+      execution: How to compute it; the parameters do not depend on it.
+
+    Example:
+      >>> import jax
+      >>> from lddu import LDDU, config
+      >>> from lddu.model import example_batch
+      >>> cfg = config.tiny({"text": (300, 60)}, ["happy", "sad"]).model
+      >>> batch = example_batch(cfg)
+      >>> init = jax.jit(LDDU(cfg).init_with_output)
+      >>> prediction, variables = init(jax.random.key(0), batch)
+      >>> prediction.probs.shape
+      (1, 2)
 
     References:
       Huang et al., "Latent Distribution Decoupling", arXiv:2502.13954, for the encoders and the
@@ -54,24 +68,28 @@ class LDDU(nn.Module):
         deterministic: bool = True,
         packing: Mapping[str, Packing] | None = None,
     ) -> Prediction:
-        """Predicts.
+        """Predicts the labels of a batch.
 
         Args:
           batch: A batch that fits the configuration (see `lddu.data.check_batch`).
-          deterministic: Without dropout and with the closed-form expected probability.
-          packing: name -> where the encoder puts the steps of that modality (see
-            `lddu.packing.plan`), for sequences far shorter than their padding; the others stay
-            padded. It changes the cost, not the result, and needs `config.mask_padding`.
+          deterministic: Whether to leave out dropout and to compute the expected probability in
+            closed form.
+          packing: Modality name -> where the encoder puts its steps (see `lddu.packing.plan`), for
+            sequences far shorter than their padding; other modalities stay padded. It changes the
+            cost, not the result, and needs `config.mask_padding`.
 
         Returns:
-          A `Prediction`; `aleatoric` and `epistemic` are left to `lddu.uncertainty`.
+          A `Prediction`, without `aleatoric` and `epistemic` (see `lddu.uncertainty`).
 
         Raises:
-          ValueError: If there is a packing, but no `config.mask_padding`.
+          ValueError: If there is a packing without `config.mask_padding`.
         """
         cfg = self.config
         if packing and not cfg.mask_padding:
-            raise ValueError("packing needs mask_padding: without it, padded steps need places too")
+            raise ValueError(
+                "packing needs model.mask_padding=True: without masks, padded steps count too, and "
+                f"a packed row has no place for them; got a packing for {', '.join(packing)}"
+            )
         labels = self.param(
             "label_embeddings", nn.initializers.normal(1.0), (len(cfg.labels), cfg.encoder.hidden)
         )
@@ -81,7 +99,7 @@ class LDDU(nn.Module):
             values = batch.modalities[m.name].values
             mask = batch.effective_mask(m.name)
             present.append(mask.any(1))
-            # Without masking, the steps of a modality that is there all count.
+            # Without masking, all steps of a modality that is present count.
             seen = mask if cfg.mask_padding else jnp.broadcast_to(present[-1][:, None], mask.shape)
             values = jnp.where(mask[..., None], values, 0.0)
             place = (packing or {}).get(m.name)
@@ -141,18 +159,18 @@ class LDDU(nn.Module):
 
     @staticmethod
     def with_base_rate(variables: Any, base_rate: np.ndarray) -> Any:
-        """Sets the probabilities that the model gives when it sees nothing.
+        """Sets the probabilities that the model predicts when all modalities are missing.
 
         Args:
-          variables: What `init` returned.
+          variables: Variables from `init`; they are not changed.
           base_rate: (C,) share of positives per label, strictly between 0 and 1.
 
         Returns:
-          Variables with the base rate in place.
+          Variables with the base rate; the given ones if the fusion has none.
         """
         params = variables["params"]
         head = params["fusion"].get("head", {})
-        if "prior_logit" not in head:  # only precision fusion has a prior to fall back to
+        if "prior_logit" not in head:  # only Gaussian fusion falls back to a prior
             return variables
         rate = jnp.asarray(base_rate, head["prior_logit"].dtype)
         head = {**head, "prior_logit": jnp.log(rate) - jnp.log1p(-rate)}
@@ -160,7 +178,7 @@ class LDDU(nn.Module):
 
 
 def example_batch(config: ModelConfig) -> Batch:
-    """One row of zeros in every modality, as `LDDU.init` needs for its shapes."""
+    """Returns a batch of one row with a step of zeros in every modality, for `LDDU.init`."""
     return Batch(
         {
             m.name: Modality(jnp.zeros((1, 1, m.features)), jnp.ones((1, 1), bool))

@@ -1,8 +1,8 @@
 """Configuration: frozen dataclasses, their checks, and the presets.
 
-A configuration is data, apart from the modules that read it. It survives JSON (`to_json`,
-`from_json`), so that each run folder holds exactly what was run. Ablations are configurations:
-every loss term has a weight, and weight 0 leaves it out of the compiled step.
+A configuration is data, separate from the modules that read it. `Config.to_json` and
+`Config.from_json` keep it exactly, so that each run folder documents its run. Ablations are
+configurations: every loss term has a weight, and weight 0 leaves it out of the compiled step.
 """
 
 from lddu.config.calibration import CalibrationConfig, CalibrationMethod

@@ -1,4 +1,4 @@
-"""The configuration of what is fitted after training."""
+"""The configuration of calibration: what is fitted after training."""
 
 import dataclasses
 import math
@@ -24,19 +24,19 @@ class CalibrationConfig:
     """What is fitted on the validation split after training.
 
     Attributes:
-      method: A name from `lddu.calibration.CALIBRATORS`, "temperature" (one for all labels) by
-        default; or "choose", which takes the one with the best cross-validated likelihood, the
-        simplest within the noise (`lddu.calibration.choose`). Its candidates are all of them, each
-        with the `anchor` and `shrinkage` that it would have on its own.
-      anchor: What a high temperature pulls towards: "base_rate" of the training labels, which
-        keeps rare labels rare, or "half", the classical method. For temperatures only.
-      shrinkage: Strength of the pull towards changing nothing, in roughly effective observations
-        (see the fit function of each method), for small or unrepresentative validation splits. None
-        gives each method its own: 0 for temperatures, 1 for "platt", "vector", "beta" and "matrix",
-        which need more than 0. What "matrix" takes from other labels is pulled ten times as hard.
-        "isotonic" has nothing to shrink to, and ignores it.
-      thresholds: Which decision thresholds `Predictor.decide` uses, after any method: "shared" or
-        "per_label".
+      method: A name from `lddu.calibration.CALIBRATORS`, by default "temperature" (one for all
+        labels); or "choose", which compares all of them by cross-validated likelihood and takes
+        the simplest within the noise of the best (`lddu.calibration.choose`).
+      anchor: Probability that a high temperature pulls towards: the "base_rate" of the training
+        labels, which keeps rare labels rare, or "half", the classical method. Only temperatures
+        use it.
+      shrinkage: Strength of the pull towards no change, in roughly effective observations (see the
+        fit function of each method), for small or unrepresentative validation splits. None gives
+        each method its default: 0 for temperatures, 1 for "platt", "vector", "beta" and "matrix",
+        which need more than 0. "matrix" shrinks the influence of other labels ten times as hard;
+        "isotonic" ignores it.
+      thresholds: Decision thresholds of `Predictor.decide`, after any method: one that all labels
+        share ("shared"), or one per label ("per_label").
     """
 
     method: CalibrationMethod = "temperature"
@@ -49,7 +49,7 @@ class CalibrationConfig:
         if self.shrinkage is not None:
             require(
                 0 <= self.shrinkage < math.inf,
-                f"calibration: shrinkage={self.shrinkage} is negative or not finite",
+                f"calibration: shrinkage={self.shrinkage} must be finite and not negative",
             )
             require(
                 self.shrinkage > 0

@@ -17,6 +17,9 @@ def replace(config: Config, changes: Mapping[str, Any]) -> Config:
       config: The configuration to start from.
       changes: Path of a field, with dots between groups -> its new value.
 
+    Returns:
+      The new configuration.
+
     Raises:
       ValueError: If a path names no field, or the new value is not allowed.
 

@@ -1,4 +1,4 @@
-"""The configuration of the computation: how to compute a run, not what it computes."""
+"""The configuration of execution: how to compute a run, not what it computes."""
 
 import dataclasses
 from typing import Literal
@@ -8,7 +8,7 @@ from lddu.config.checks import require, require_choices
 
 @dataclasses.dataclass(frozen=True)
 class ExecutionConfig:
-    """How to compute: settings for speed and memory.
+    """Settings for speed and memory.
 
     All but `dtype` leave the result of a run the same up to rounding: random draws do not depend on
     how samples are laid out or divided among devices. So a run may be continued under other

@@ -74,7 +74,7 @@ class EncoderConfig:
 
     @property
     def flops_per_step(self) -> float:
-        """Approximate FLOPs of all layers for one step, without the products inside attention."""
+        """FLOPs of all layers for one step, approximately, without the products in attention."""
         return self.layers * self.hidden * (8.0 * self.hidden + 4.0 * self.feed_forward)
 
 
@@ -88,13 +88,13 @@ class ModelConfig:
       encoder: The encoder of every modality.
       label_dropout: Dropout rate inside label-wise attention.
       statistics: Width of a branch that adds each sequence's masked mean and standard deviation to
-        the label features; 0 leaves it out. Helps on small data sets.
+        the label features, for small data sets; 0 leaves it out.
       statistics_dropout: Dropout rate on those pooled statistics.
       mask_padding: Whether padded steps are hidden from encoder and attention. The official code
         does not hide them.
       fusion: How modalities are combined: by "precision" (product of experts), with "equal"
-        weights whatever their variance, by the official "gate", or by "concatenation" of means and
-        variances; see `lddu.nn.fusion`.
+        weights regardless of their variance, by the official "gate", or by "concatenation" of
+        means and variances; see `lddu.nn.fusion`.
       head_hidden: Hidden width of the heads of "gate" and "concatenation".
       head_dropout: Dropout rate in those heads.
       latent_hidden: Widths of the MLP before the latent Gaussians.
@@ -130,7 +130,10 @@ class ModelConfig:
         for what, names in (("modality", self.modality_names), ("label", self.labels)):
             require(len(set(names)) == len(names), f"model: {what} names are not unique: {names}")
         require_choices(self, "model")
-        require(self.variance_floor > 0, "model: variance_floor must be > 0")
+        require(
+            self.variance_floor > 0,
+            f"model: variance_floor={self.variance_floor} must be positive",
+        )
         require(
             self.initial_variance > self.variance_floor,
             f"model: initial_variance={self.initial_variance} is not above the variance_floor="

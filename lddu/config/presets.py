@@ -1,4 +1,4 @@
-"""The presets: configurations to start from, given the shapes of the data and the label names."""
+"""Presets: configurations to start from, given the shapes of the data and the label names."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -19,7 +19,7 @@ def _model(modalities: Modalities, labels: Sequence[str], **options: Any) -> Mod
 
 
 def paper(modalities: Modalities, labels: Sequence[str]) -> Config:
-    """The official LDDU: forward pass, four losses and optimiser as its code computes them.
+    """Returns the official LDDU: forward pass, losses and optimiser as its code computes them.
 
     For comparison with the paper. Each difference from the default model is one field.
 
@@ -27,6 +27,15 @@ def paper(modalities: Modalities, labels: Sequence[str]) -> Config:
       modalities: {name: (features, length)}, or `ModalityConfig`s. For converted weights they
         must be in the order vision, audio, text, in which the heads concatenate them.
       labels: Label names, any number.
+
+    Returns:
+      The configuration.
+
+    Example:
+      >>> from lddu import config
+      >>> cfg = config.paper({"vision": (35, 60), "text": (300, 60)}, ["happy", "sad"])
+      >>> cfg.model.fusion, cfg.train.optimizer
+      ('gate', 'bert_adam')
 
     References:
       Huang et al., arXiv:2502.13954; github.com/201983290498/lddu_mmer at commit ae79204.
@@ -57,21 +66,43 @@ def paper(modalities: Modalities, labels: Sequence[str]) -> Config:
 
 
 def default(modalities: Modalities, labels: Sequence[str]) -> Config:
-    """The full-size model: hidden 256, three layers, latent 128. For 10,000 samples and more.
+    """Returns the full-size model: hidden 256, three layers, latent 128.
+
+    For 10,000 samples and more.
 
     Args:
       modalities: {name: (features, length)}, or `ModalityConfig`s.
       labels: Label names.
+
+    Returns:
+      The configuration.
+
+    Example:
+      >>> from lddu import config
+      >>> cfg = config.default({"text": (300, 60), "audio": (74, 60)}, ["happy", "sad"])
+      >>> cfg.model.encoder.hidden, cfg.model.latent
+      (256, 128)
     """
     return Config(_model(modalities, labels))
 
 
 def small(modalities: Modalities, labels: Sequence[str]) -> Config:
-    """Hidden 64, one layer, latent 16: for a few thousand samples, or a laptop.
+    """Returns a small model: hidden 64, one layer, latent 16.
+
+    For a few thousand samples, or a laptop.
 
     Args:
       modalities: {name: (features, length)}, or `ModalityConfig`s.
       labels: Label names.
+
+    Returns:
+      The configuration.
+
+    Example:
+      >>> from lddu import config
+      >>> cfg = config.small({"text": (300, 60), "audio": (74, 60)}, ["happy", "sad"])
+      >>> cfg.model.encoder.hidden, cfg.model.latent
+      (64, 16)
     """
     encoder = EncoderConfig(
         hidden=64, layers=1, heads=4, feed_forward=128, dropout=0.1, attention_dropout=0.1
@@ -84,11 +115,22 @@ def small(modalities: Modalities, labels: Sequence[str]) -> Config:
 
 
 def tiny(modalities: Modalities, labels: Sequence[str]) -> Config:
-    """Hidden 16, one layer, latent 4: compiles in about a second, for tests and first steps.
+    """Returns a tiny model: hidden 16, one layer, latent 4.
+
+    For tests and first steps: it compiles fast.
 
     Args:
       modalities: {name: (features, length)}, or `ModalityConfig`s.
       labels: Label names.
+
+    Returns:
+      The configuration.
+
+    Example:
+      >>> from lddu import config
+      >>> cfg = config.tiny({"text": (300, 60), "audio": (74, 60)}, ["happy", "sad"])
+      >>> cfg.model.encoder.hidden, cfg.model.modality_names
+      (16, ('text', 'audio'))
     """
     encoder = EncoderConfig(
         hidden=16, layers=1, heads=2, feed_forward=16, dropout=0.0, attention_dropout=0.0

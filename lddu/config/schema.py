@@ -22,6 +22,9 @@ class Config:
       train: The training.
       calibration: What is fitted on validation data after training.
       execution: How to compute all that; a run may be continued under other settings.
+
+    Raises:
+      ValueError: If the loss has a term that the fusion cannot serve.
     """
 
     model: ModelConfig
@@ -47,15 +50,22 @@ class Config:
         )
 
     def to_json(self) -> str:
-        """JSON text that `from_json` reads back to an equal configuration."""
+        """Returns JSON text, which `from_json` reads back to an equal configuration."""
         return json.dumps(dataclasses.asdict(self), indent=2)
 
     @classmethod
     def from_json(cls, text: str) -> "Config":
         """Reads the text that `to_json` writes.
 
+        Args:
+          text: JSON text; fields that it lacks take their defaults.
+
+        Returns:
+          The configuration.
+
         Raises:
-          ValueError: If the text is not JSON, or a key is unknown or missing; names it.
+          ValueError: If the text is not JSON, a key is unknown or missing, or a value is not
+            allowed; the message names it.
         """
         try:
             return _build(cls, json.loads(text))

@@ -1,4 +1,4 @@
-"""The configuration of training: what a run does, but not how it is computed."""
+"""The configuration of training: what a run does, apart from how it is computed."""
 
 import dataclasses
 from typing import Literal
@@ -27,10 +27,10 @@ class TrainConfig:
       feature_noise: Standard deviation of the Gaussian noise added to normalised features.
       patience: Epochs without a better validation score before training stops; 0 never stops early.
       monitor: Validation score that chooses the epoch: "nll" or "micro_f1".
-      average: Decay per step of an exponential moving average of the weights, which is then what is
-        validated and kept; 0 keeps the raw weights.
+      average: Decay per step of an exponential moving average of the weights, which is then
+        validated and kept in their place; 0 keeps the raw weights.
       members: Number of ensemble members, trained from different seeds and averaged in prediction.
-      seed: Root of all randomness in the run.
+      seed: Seed that all randomness of the run derives from.
     """
 
     batch_size: int = 64

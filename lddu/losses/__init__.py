@@ -1,4 +1,4 @@
-"""Losses: pure functions on arrays that return one value per entry, and their weighted sum."""
+"""Losses: pure functions on arrays, and the objective, their weighted sum."""
 
 from lddu.losses.bank import Bank, empty_bank, enqueue
 from lddu.losses.classification import binary_cross_entropy

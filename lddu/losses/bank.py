@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+import chex
 import jax
 import jax.numpy as jnp
 from jax import Array
@@ -37,12 +38,13 @@ def enqueue(bank: Bank, features: Array, classes: Array) -> Bank:
 
     Args:
       bank: The bank, with N slots.
-      features: (n, F). If n exceeds N, the last N are kept.
+      features: (n, F) embeddings. If n exceeds N, the last N are kept.
       classes: (n,) int; -1 marks entries that later contrasts must ignore.
 
     Returns:
       The new bank.
     """
+    chex.assert_equal_shape_prefix([features, classes], 1)
     size = bank.classes.shape[0]
     features = jax.lax.stop_gradient(features)[-size:]
     slots = (bank.cursor + jnp.arange(features.shape[0])) % max(size, 1)

@@ -1,7 +1,8 @@
-"""Contrastive disentanglement of latent Gaussians against the batch and a memory bank."""
+"""The contrastive loss that disentangles latent Gaussians, on the batch and a memory bank."""
 
 from typing import Literal, NamedTuple
 
+import chex
 import jax
 import jax.numpy as jnp
 from jax import Array
@@ -16,11 +17,11 @@ def embed(q: Gaussian, similarity: Similarity) -> Array:
 
     Args:
       q: Gaussian of shape (..., Z).
-      similarity: "cosine": unit mean and unit deviation, concatenated (LDDU equation 9).
-        "bhattacharyya": mean and variance as they are.
+      similarity: "cosine" concatenates the unit mean and the unit deviation (Huang et al.,
+        arXiv:2502.13954, equation 9); "bhattacharyya" mean and variance as they are.
 
     Returns:
-      (..., 2 Z).
+      (..., 2 Z) embeddings.
     """
     if similarity == "bhattacharyya":
         return jnp.concatenate([q.mean, q.var], -1)
@@ -39,8 +40,9 @@ def compare(a: Array, b: Array, similarity: Similarity) -> Array:
         in blocks of rows to bound memory.
 
     Returns:
-      (n, m).
+      (n, m) similarities.
     """
+    chex.assert_rank([a, b], 2)
     if similarity == "cosine":
         return 0.5 * (a @ b.T)  # the norm of each is sqrt(2)
     z = a.shape[-1] // 2
@@ -83,12 +85,13 @@ def supervised_contrastive(
         time: an anchor's similarities to its positives sum to its similarity with their sum.
 
     Returns:
-      (n,) or (n + N,) losses, 0 for ignored entries and for anchors without a positive. Reduce with
-      `sum / count(nonzero)`.
+      (n,) or (n + N,) losses in nats, 0 for ignored entries and for anchors without a positive.
+      Their mean is the sum divided by the number that is not 0.
 
     References:
       Khosla et al., "Supervised Contrastive Learning", NeurIPS 2020, L_out.
     """
+    chex.assert_equal_shape_prefix([features, classes], 1)
     # Ignored entries may hold anything, NaN included, and are replaced by a valid embedding.
     own = _Keys(jnp.where((classes != EMPTY)[:, None], features, 1.0), classes)
     past = jax.lax.stop_gradient(

@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+from einops import rearrange
 from jax import Array
 
 from lddu.config import LossConfig, ModelConfig
@@ -27,7 +28,7 @@ def objective(
       loss: The weights of the terms; a term of weight 0 is not computed.
 
     Returns:
-      The scalar loss; its terms before weighting, by name ("nll" and those switched on); the bank.
+      () loss in nats; its terms before weighting, by name ("nll" and those switched on); the bank.
     """
     labels = batch.labels
     targets = labels + loss.label_smoothing * (0.5 - labels)
@@ -73,6 +74,9 @@ def initial_bank(model: ModelConfig, loss: LossConfig, key: Array | None = None)
       model: The configuration of the model.
       loss: The configuration of the objective.
       key: PRNG key for `bank_start="random"`; None uses a fixed one.
+
+    Returns:
+      A bank of `loss.bank_size` slots, or of none if there is no contrastive term.
     """
     size, width = loss.bank_size if loss.contrastive else 0, 2 * model.latent
     bank = empty_bank(size, width)
@@ -117,11 +121,11 @@ def _contrast(
     stacked = jax.tree.map(
         lambda *x: jnp.stack(x, axis=1), *(prediction.latents[name] for name in names)
     )
-    features = embed(Gaussian(*stacked), loss.similarity)
-    features = features.reshape(-1, features.shape[-1])
+    features = rearrange(embed(Gaussian(*stacked), loss.similarity), "b m c f -> (b m c) f")
     classes = label_state_classes(
         labels, len(names), counts, cross_modal=loss.cross_modal_positives
-    ).reshape(-1)
+    )
+    classes = rearrange(classes, "b m c -> (b m c)")
     losses = supervised_contrastive(
         features,
         classes,

@@ -1,5 +1,6 @@
-"""Calibration of the variance: large spread where the error is large."""
+"""The loss that calibrates the spread: it should be large where the error is large."""
 
+import chex
 import jax
 import jax.numpy as jnp
 from jax import Array
@@ -21,9 +22,18 @@ def spread_calibration(spread: Array, error: Array, where: Array | None = None) 
     Returns:
       (C,) losses in nats, non-negative, which are 0 where spread and error differ by a constant.
 
+    Example:
+      >>> import numpy as np
+      >>> from lddu import losses
+      >>> error = np.array([[0.1], [0.9]])
+      >>> same, opposite = (losses.spread_calibration(x, error)[0] for x in (error, -error))
+      >>> float(same), bool(opposite > 0.5)
+      (0.0, True)
+
     References:
       Tellamekala et al., "COLD Fusion", arXiv:2206.05833, section 3.3.
     """
+    chex.assert_equal_shape([spread, error])
     if where is None:
         where = jnp.ones(spread.shape, bool)
     where = jnp.broadcast_to(where if where.ndim == 2 else where[:, None], spread.shape)

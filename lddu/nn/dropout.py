@@ -7,6 +7,7 @@ Its draws depend on the key and the element alone, not on vectorisation, devices
 
 import math
 
+import chex
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -37,6 +38,9 @@ class Dropout(nn.Module):
           x: Array of any shape, or (R, T, D) with `places`.
           deterministic: Whether to return `x` unchanged.
           places: Place of each step in the packing plan; None numbers the elements in order.
+
+        Returns:
+          An array like `x`.
         """
         if self.rate == 0 or deterministic:
             return x
@@ -52,6 +56,9 @@ def drop(key: Array, x: Array, rate: float, elements: Array | None = None) -> Ar
       x: Array of any shape.
       rate: Dropout rate in (0, 1).
       elements: Number of each element, of the shape of `x`; None numbers them in order.
+
+    Returns:
+      An array of the shape and type of `x`.
     """
     elements = in_order(x.shape) if elements is None else elements
     keep = hashed_bits(key, elements) >= np.uint32(min(round(rate * 2**32), 2**32 - 1))
@@ -72,6 +79,8 @@ def in_order(shape: tuple[int, ...]) -> Array:
 def step_elements(places: Places, shape: tuple[int, int, int]) -> Array:
     """Numbers the features of steps by the steps' places in the packing plan.
 
+    Numbers wrap at 2**32; places that far apart draw the same.
+
     Args:
       places: Place of each step.
       shape: (R, T, D).
@@ -88,6 +97,8 @@ def step_elements(places: Places, shape: tuple[int, int, int]) -> Array:
 def weight_elements(places: Places, shape: tuple[int, int, int, int]) -> Array:
     """Numbers the attention weights of steps by the steps' places in the packing plan.
 
+    Numbers wrap at 2**32; places that far apart draw the same.
+
     Args:
       places: Place of each step.
       shape: (R, H, T, T): rows, heads, queries, keys.
@@ -95,7 +106,8 @@ def weight_elements(places: Places, shape: tuple[int, int, int, int]) -> Array:
     Returns:
       (R, H, T, T) uint32, equal to `in_order` where every step is at its own place.
     """
-    _, heads, steps, _ = shape
+    _, heads, steps, keys = shape
+    chex.assert_equal(steps, keys)  # self-attention: one place per query and per key
     row, step = (x.astype(jnp.uint32) for x in places)
     head = jnp.arange(heads, dtype=jnp.uint32)[None, :, None, None]
     query = (row[:, None, :, None] * np.uint32(heads) + head) * np.uint32(steps)
@@ -111,6 +123,9 @@ def hashed_bits(key: Array, elements: Array) -> Array:
     Args:
       key: PRNG key, typed or raw.
       elements: uint32 numbers of any shape.
+
+    Returns:
+      uint32 bits of the shape of `elements`.
 
     References:
       Wellons, "Prospecting for Hash Functions", 2018 (its two-round mixer), with a word of the key

@@ -21,7 +21,12 @@ from lddu.packing.structs import Packing, Places
 
 
 class TransformerLayer(nn.Module):
-    """One post-norm layer: attention, residual, LayerNorm, feed-forward, residual, LayerNorm."""
+    """One post-norm layer: attention, residual, LayerNorm, feed-forward, residual, LayerNorm.
+
+    Attributes:
+      config: Sizes and dropout rates.
+      execution: Attention form and number type.
+    """
 
     config: EncoderConfig
     execution: ExecutionConfig = ExecutionConfig()
@@ -88,7 +93,12 @@ class _HeadWeights(nn.Module):
 
 
 class Transformer(nn.Module):
-    """A stack of `TransformerLayer`s on steps that are already embedded."""
+    """A stack of `TransformerLayer`s on steps that are already embedded.
+
+    Attributes:
+      config: Sizes and dropout rates.
+      execution: Attention form, row blocks and number type.
+    """
 
     config: EncoderConfig
     execution: ExecutionConfig = ExecutionConfig()
@@ -146,6 +156,12 @@ class ModalityEncoder(nn.Module):
 
     Norm, projection, positions, layers. With a stride s > 1 the projection is a convolution over s
     steps with stride s, so that the layers see ceil(T / s) steps.
+
+    Attributes:
+      config: Sizes and dropout rates.
+      length: Length in steps of the longest sequence, for the position table.
+      stride: Number s of steps that the projection merges into one.
+      execution: Attention form, row blocks and number type.
     """
 
     config: EncoderConfig
@@ -183,7 +199,7 @@ class ModalityEncoder(nn.Module):
         if self.stride > 1:
             # Steps beyond the end of a sequence add nothing to its last window.
             x = jnp.where(layout.pack(windows(mask, self.stride))[..., None], x, 0.0)
-        x = x.reshape(*x.shape[:2], -1)
+        x = rearrange(x, "b count stride d -> b count (stride d)")
         x = nn.Dense(
             cfg.hidden,
             kernel_init=_kernel_init(cfg),
@@ -209,7 +225,7 @@ def windows(x: Array, stride: int) -> Array:
     """Splits (B, T, ...) into (B, ceil(T / stride), stride, ...), filled up with zeros."""
     count = -(-x.shape[1] // stride)
     x = jnp.pad(x, [(0, 0), (0, count * stride - x.shape[1]), *[(0, 0)] * (x.ndim - 2)])
-    return x.reshape(x.shape[0], count, stride, *x.shape[2:])
+    return rearrange(x, "b (count stride) ... -> b count stride ...", stride=stride)
 
 
 def _norm(config: EncoderConfig, dtype: Any, name: str) -> nn.LayerNorm:

@@ -8,6 +8,7 @@ and returns `Fused`.
 
 from collections.abc import Callable, Sequence
 
+import chex
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -49,6 +50,10 @@ class GaussianFusion(nn.Module):
     Attributes:
       config: The configuration of the model.
       combine: `lddu.gaussian.fuse`, the product of experts, or `lddu.gaussian.average`.
+
+    References:
+      Wu and Goodman, "Multimodal Generative Models for Scalable Weakly-Supervised Learning",
+      NeurIPS 2018.
     """
 
     config: ModelConfig
@@ -58,7 +63,7 @@ class GaussianFusion(nn.Module):
     def __call__(
         self, features: Sequence[Array], latents: Sequence[Gaussian], present: Array, train: bool
     ) -> Fused:
-        """Fuses; a missing modality is left out."""
+        """Fuses the modalities that are present; a missing one is left out."""
         here = [present[:, None, m] for m in range(len(latents))]
         posterior, weights = self.combine(latents, here)
         alone = [self.combine([q], [a])[0] for q, a in zip(latents, here, strict=True)]
@@ -91,7 +96,11 @@ class GaussianFusion(nn.Module):
 
 
 class ConcatenationFusion(nn.Module):
-    """Applies one head per label to the concatenated means and variances of all modalities."""
+    """Applies one head per label to the concatenated means and variances of all modalities.
+
+    Attributes:
+      config: The configuration of the model.
+    """
 
     config: ModelConfig
 
@@ -99,7 +108,7 @@ class ConcatenationFusion(nn.Module):
     def __call__(
         self, features: Sequence[Array], latents: Sequence[Gaussian], present: Array, train: bool
     ) -> Fused:
-        """Fuses; a missing modality counts as zeros."""
+        """Fuses all modalities; a missing one counts as zeros."""
         cfg = self.config
         joined = [*(q.mean for q in latents), *(q.var for q in latents)]
         x = concatenate(joined, jnp.tile(present, 2))
@@ -108,6 +117,15 @@ class ConcatenationFusion(nn.Module):
 
 
 def concatenate(parts: Sequence[Array], present: Array) -> Array:
-    """Concatenates parts (B, C, D) to (B, C, sum D), with zeros for modalities that are missing."""
+    """Concatenates features of several modalities, with zeros where one is missing.
+
+    Args:
+      parts: M arrays (B, C, D), in which D may differ.
+      present: (B, M) bool, True where a sample has the modality.
+
+    Returns:
+      (B, C, sum of D).
+    """
+    chex.assert_rank([*parts, present], [3] * len(parts) + [2])
     masked = [jnp.where(present[:, i, None, None], x, 0.0) for i, x in enumerate(parts)]
     return jnp.concatenate(masked, axis=-1)

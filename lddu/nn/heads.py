@@ -12,9 +12,12 @@ from lddu.nn.dropout import Dropout
 class GaussianLogit(nn.Module):
     """One linear read-out per label of its latent Gaussian.
 
-    The offset is tied to the label's base rate: for the prior N(0, I), which is what fusion returns
-    when every modality is missing, the expected probability is exactly the base rate. The base
-    rate is data, set from the training labels (`LDDU.with_base_rate`) and not trained.
+    The offset is tied to the label's base rate: for the prior N(0, I), which fusion returns when
+    every modality is missing, the expected probability (in the probit approximation) is the base
+    rate. The base rate is set from the training labels (`LDDU.with_base_rate`) and not trained.
+
+    Attributes:
+      labels: Number of labels C.
     """
 
     labels: int
@@ -42,8 +45,8 @@ class JointHead(nn.Module):
 
     Attributes:
       hidden: Width of the hidden layer.
-      dropout: Its dropout rate.
-      labels: With a number C each of the C labels has weights of its own; with None they share.
+      dropout: Dropout rate on the hidden layer.
+      labels: Number of labels C, each with weights of its own; None shares one set of weights.
     """
 
     hidden: int

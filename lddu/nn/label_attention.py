@@ -13,9 +13,12 @@ from lddu.packing.structs import Packing
 
 
 class LabelAttention(nn.Module):
-    """Each label attends over the steps with its own query (LDDU's emotion-specific module).
+    """Attention over the steps with a query per label: LDDU's emotion-specific module.
 
     One projection of the states serves as key and value, with a single head.
+
+    Attributes:
+      dropout: Dropout rate on what is attended.
 
     References:
       Huang et al., arXiv:2502.13954, section 3.3.
@@ -32,24 +35,24 @@ class LabelAttention(nn.Module):
         deterministic: bool,
         packing: Packing | None = None,
     ) -> Array:
-        """Attends.
+        """Reads one feature vector per label out of the states.
 
         Args:
           labels: (C, hidden) label embeddings, shared by all modalities.
           states: (B, T, hidden) encoder states, or (R, T, hidden) where packed.
           mask: (B, T) bool, True at real steps.
-          deterministic: Without dropout.
-          packing: Where the samples' steps lie, or None if padded.
+          deterministic: Whether to leave out dropout.
+          packing: Where the samples' steps lie, or None where they are padded.
 
         Returns:
-          (B, C, hidden) in float32; a sample without any real step yields the output bias alone.
+          (B, C, hidden) in float32; a sample without any real step gives the output bias alone.
         """
         hidden, dtype = states.shape[-1], states.dtype
         states = lay_out(mask, packing).unpack(states)
         states = jnp.where(mask[..., None], states, 0)  # padding may hold NaN
         query = nn.Dense(hidden, name="query")(labels) * (1.0 / math.sqrt(hidden))
-        # With memory = states W + b: the scores are (query W^T) . states but for a constant, and
-        # what is attended is the average of the states, through W. So W meets C vectors, not T.
+        # With memory = states W + b, the scores are (query W^T) . states plus a constant, and the
+        # attended memory is W applied to the average state. So W multiplies C vectors, not T.
         kernel, bias = _Weights(hidden, name="memory")()
         query = (query @ kernel.T).astype(dtype)
         precise = jnp.promote_types(dtype, jnp.float32)

@@ -13,8 +13,15 @@ from lddu.gaussian import Gaussian
 class LatentGaussian(nn.Module):
     """An MLP with a mean head and a variance head, shared over labels.
 
-    The variance is softplus plus a floor, so that precision stays bounded and never turns negative;
-    or, as in the official code, the exponential of an unbounded log-variance.
+    The variance is softplus plus a floor, which bounds the precision; or, as in the official code,
+    the exponential of an unbounded log-variance.
+
+    Attributes:
+      hidden: Widths of the MLP's hidden layers.
+      latent: Number of latent dimensions Z.
+      variance_floor: Smallest variance under "softplus".
+      initial_variance: Variance before training under "softplus".
+      variance: How a network output becomes a variance.
 
     References:
       Huang et al., arXiv:2502.13954, section 3.4.

@@ -26,6 +26,9 @@ def matmul(a: Array, b: Array, dtype: Any = None, precision: Any = None) -> Arra
       b: Right factor.
       dtype: Number type of the result and of the sums in it; None for that of the factors.
       precision: Precision of the product, as in `jnp.matmul`.
+
+    Returns:
+      (..., n, m).
     """
     return jnp.matmul(a, b, precision=precision, preferred_element_type=dtype)
 
@@ -58,6 +61,9 @@ def dense_matmul(
       dimension_numbers: Contracted axes as in `jax.lax.dot_general`: the last axes of `x` and the
         first of `kernel`, without batch axes.
       precision: Precision of the product, as in `jax.lax.dot_general`.
+
+    Returns:
+      The axes of `x` and of `kernel` that are not contracted, in this order.
     """
     (of_x, of_kernel), _ = dimension_numbers
     lead, outputs = x.shape[: x.ndim - len(of_x)], kernel.shape[len(of_kernel) :]

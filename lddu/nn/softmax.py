@@ -1,5 +1,6 @@
 """Softmaxes over the entries that a mask selects."""
 
+import chex
 import jax
 import jax.numpy as jnp
 from jax import Array
@@ -9,7 +10,7 @@ def masked_softmax(logits: Array, mask: Array) -> Array:
     """Computes the softmax over the last axis where `mask` is True, zeros where it never is.
 
     Args:
-      logits: (..., T).
+      logits: (..., T) logits; what stands at masked entries is ignored.
       mask: Bool, broadcasts against (..., T).
 
     Returns:
@@ -27,12 +28,13 @@ def masked_log_softmax(x: Array, mask: Array) -> Array:
     """Computes the log-softmax over the first axis where `mask` is True, zeros elsewhere.
 
     Args:
-      x: (N, ...).
+      x: (N, ...) logits; what stands at masked entries is ignored.
       mask: (N, ...) bool.
 
     Returns:
       (N, ...) log-probabilities; gradients are finite.
     """
     x = jnp.asarray(x)
+    chex.assert_equal_shape([x, mask])
     x = jnp.where(mask, x, jnp.finfo(x.dtype).min)
     return jnp.where(mask, jax.nn.log_softmax(x, axis=0), 0.0)

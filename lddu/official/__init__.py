@@ -1,1 +1,1 @@
-"""What exists only to reproduce the published code of LDDU."""
+"""Parts that exist only to reproduce the published code of LDDU."""

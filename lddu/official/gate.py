@@ -18,6 +18,9 @@ class GateFusion(nn.Module):
 
     p = p_dir p_mu + (1 - p_dir) p_sigma, where p_dir is read from the label features.
 
+    Attributes:
+      config: The configuration of the model.
+
     References:
       Huang et al., arXiv:2502.13954, section 3.5.
     """
@@ -28,7 +31,7 @@ class GateFusion(nn.Module):
     def __call__(
         self, features: Sequence[Array], latents: Sequence[Gaussian], present: Array, train: bool
     ) -> Fused:
-        """Fuses; a missing modality counts as zeros."""
+        """Fuses all modalities; a missing one counts as zeros."""
         cfg, c = self.config, len(self.config.labels)
 
         def read(name: str, parts: Sequence[Array], labels: int | None) -> Array:

@@ -1,5 +1,6 @@
 """Losses of the official LDDU that the default model replaces."""
 
+import chex
 import jax
 import jax.numpy as jnp
 from jax import Array
@@ -12,8 +13,8 @@ _NOBODYS = 1_000_000  # ids from here on occur once only
 def random_bank_entries(key: Array, size: int, width: int) -> tuple[Array, Array]:
     """Returns the features and classes that the official code starts its memory bank with.
 
-    They are noise that every anchor is pushed away from: features are standard normal, scaled to
-    unit norm over the bank (not over each feature vector), and no entry is anyone's positive.
+    The entries are noise that every anchor is pushed away from: standard normal features, scaled
+    to unit norm over the bank (not over each feature vector), each of a class of its own.
 
     Args:
       key: PRNG key.
@@ -46,6 +47,7 @@ def official_spread(spread: Array, direct_logits: Array, where: Array | None = N
     References:
       Huang et al., arXiv:2502.13954, as their code computes it.
     """
+    chex.assert_equal_shape([spread, direct_logits])
     if where is None:
         where = jnp.ones(spread.shape[0], bool)
     where = jnp.broadcast_to(where[:, None], spread.shape)

@@ -28,6 +28,9 @@ def bert_adam(
       weight_decay: Weight decay per unit of learning rate.
       clip_norm: Largest norm after both clippings.
 
+    Returns:
+      The optimiser; its updates are added to the parameters, as with any optax optimiser.
+
     References:
       github.com/201983290498/lddu_mmer at commit ae79204; first in the BERT release (Devlin et al.,
       NAACL 2019).
@@ -54,6 +57,9 @@ def official_schedule(learning_rate: float, total_steps: int, warmup: float) -> 
       learning_rate: Peak learning rate.
       total_steps: Number of steps; the cosine reaches zero there.
       warmup: Share of the steps with a linearly rising learning rate.
+
+    Returns:
+      Function of the step that returns the learning rate.
     """
 
     def schedule(count: jax.Array) -> jax.Array:

@@ -1,6 +1,6 @@
-"""Weights of the official LDDU (PyTorch) to this library's parameters, and back.
+"""Conversion of the official LDDU's weights (PyTorch) to this library's parameters, and back.
 
-Names are those of github.com/201983290498/lddu_mmer at commit ae79204. A linear weight is
+Official names are those of github.com/201983290498/lddu_mmer at commit ae79204. A linear weight is
 (out, in) there and (in, out) here; attention projections here keep their heads apart.
 """
 
@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from einops import rearrange
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from lddu.config import Config
@@ -17,7 +18,7 @@ from lddu.model import LDDU, example_batch
 
 Path = tuple[str, ...]
 
-# Modality -> its encoder, its input norm, and its place in the numbered modules there.
+# Modality -> the official names of its encoder and input norm, and its index in module lists.
 _STREAMS = {
     "vision": ("visual", "visual_norm.visual_norm2d", 0),
     "audio": ("audio", "audio_norm.audio_norm2d", 1),
@@ -26,11 +27,12 @@ _STREAMS = {
 
 
 class Converted(NamedTuple):
-    """What `from_official` found.
+    """Converted weights.
 
     Attributes:
       params: Parameters for `LDDU(config.model).apply({"params": params}, batch)`.
-      unused: Official names without a counterpart (poolers and heads that code never calls).
+      unused: Official names without a counterpart: poolers and heads that the official code never
+        calls, for example.
     """
 
     params: dict[str, Any]
@@ -38,35 +40,48 @@ class Converted(NamedTuple):
 
 
 class _Rule(NamedTuple):
-    """One array of ours and the official arrays that it is made of."""
+    """The conversion of one parameter.
+
+    Attributes:
+      ours: Path of the parameter in this library.
+      official: Names of the official arrays; several, one per label, are stacked.
+      transform: Maps an official array to the parameter, or to one slice of the stack.
+      inverse: Maps it back.
+    """
 
     ours: Path
-    official: tuple[str, ...]  # more than one: stacked, one per label
-    transform: Callable[[np.ndarray], np.ndarray]  # of one official array to (a slice of) ours
+    official: tuple[str, ...]
+    transform: Callable[[np.ndarray], np.ndarray]
     inverse: Callable[[np.ndarray], np.ndarray]
 
 
 def from_official(
     source: Mapping[str, np.ndarray] | str | os.PathLike, config: Config
 ) -> Converted:
-    """Converts official weights.
+    """Converts official weights to parameters of this library.
 
     Args:
-      source: State dict (name -> array), or the path of a `.bin` or `.pt` file that holds one; the
-        file is read without PyTorch and without executing anything from it. A common prefix
-        "module." is dropped.
+      source: State dict (name -> array), or the path of a `.bin` or `.pt` file with one; the file
+        is read without PyTorch, and no code in it is executed. A prefix "module." that all names
+        share is dropped.
       config: Preset `paper` with the sizes of the official model.
 
+    Returns:
+      The parameters, in the number type of the weights, and the names that were not used.
+
     Raises:
-      ValueError: If the configuration is not the official model's form, or arrays are missing or
-        have another shape than the configuration asks for; names all of them.
+      ValueError: If the configuration is not of the official model's form, if the file holds
+        anything but a state dict, or if arrays are missing or misshapen; names all of those.
     """
     if not isinstance(source, Mapping):
         from lddu.data.formats import load_torch
 
         source = load_torch(source)
         if not isinstance(source, Mapping):
-            raise ValueError(f"expected a state dict, found {type(source).__name__}")
+            raise ValueError(
+                "expected a state dict (name -> array) in the file, got "
+                f"{type(source).__name__}; save model.state_dict()"
+            )
     state = dict(source)
     if state and all(name.startswith("module.") for name in state):
         state = {name.removeprefix("module."): array for name, array in state.items()}
@@ -96,7 +111,18 @@ def from_official(
 
 
 def to_official(params: Mapping[str, Any], config: Config) -> dict[str, np.ndarray]:
-    """The inverse of `from_official`: a state dict under the official names, bit for bit."""
+    """Converts parameters of this library to official weights: the inverse of `from_official`.
+
+    Args:
+      params: Parameters of `LDDU(config.model)`.
+      config: Preset `paper` with the sizes of the parameters.
+
+    Returns:
+      State dict under the official names, equal bit for bit.
+
+    Raises:
+      ValueError: If the configuration is not of the official model's form.
+    """
     flat = flatten_dict(params)
     state = {}
     for rule in _rules(config):
@@ -116,7 +142,7 @@ def _slice_shape(rule: _Rule, shape: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def _shapes(config: Config) -> dict[Path, tuple[int, ...]]:
-    """Shape of every parameter of the configured model."""
+    """Returns the shape of every parameter of the configured model."""
     tree = jax.eval_shape(
         lambda: LDDU(config.model).init(jax.random.key(0), example_batch(config.model))
     )
@@ -125,7 +151,7 @@ def _shapes(config: Config) -> dict[Path, tuple[int, ...]]:
 
 def _rules(config: Config) -> Iterator[_Rule]:
     model = config.model
-    # Another order would convert too, into heads that read the wrong modalities.
+    # In another order the shapes would fit, too, but heads would read the wrong modalities.
     ordered = list(model.modality_names) == [n for n in _STREAMS if n in model.modality_names]
     if model.fusion != "gate" or model.statistics or len(model.latent_hidden) != 3 or not ordered:
         raise ValueError(
@@ -171,27 +197,26 @@ def _stream(name: str, encoder: str, norm: str, number: int, config: Config) -> 
 
 
 def _layer(ours: Path, official: str, config: Config) -> Iterator[_Rule]:
-    hidden = config.model.encoder.hidden
-    heads = (config.model.encoder.heads, hidden // config.model.encoder.heads)
+    heads = config.model.encoder.heads
     for part in ("query", "key", "value"):
         name = f"{official}.attention.self.{part}"
         yield _Rule(
             (*ours, part, "kernel"),
             (f"{name}.weight",),
-            lambda w: w.T.reshape(hidden, *heads),
-            lambda w: w.reshape(hidden, hidden).T,
+            lambda w: rearrange(w, "(h k) d -> d h k", h=heads),
+            lambda w: rearrange(w, "d h k -> (h k) d"),
         )
         yield _Rule(
             (*ours, part, "bias"),
             (f"{name}.bias",),
-            lambda b: b.reshape(heads),
-            lambda b: b.reshape(hidden),
+            lambda b: rearrange(b, "(h k) -> h k", h=heads),
+            lambda b: rearrange(b, "h k -> (h k)"),
         )
     yield _Rule(
         (*ours, "attention_out", "kernel"),
         (f"{official}.attention.output.dense.weight",),
-        lambda w: w.T.reshape(*heads, hidden),
-        lambda w: w.reshape(hidden, hidden).T,
+        lambda w: rearrange(w, "d (h k) -> h k d", h=heads),
+        lambda w: rearrange(w, "h k d -> d (h k)"),
     )
     yield _same((*ours, "attention_out", "bias"), f"{official}.attention.output.dense.bias")
     yield from _norm((*ours, "attention_norm"), f"{official}.attention.output.LayerNorm")

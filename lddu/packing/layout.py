@@ -1,9 +1,9 @@
-"""Where the steps of a batch lie while they are encoded: padded, or packed into fewer rows.
+"""Layouts of the steps of a batch in the encoder: padded, or packed into fewer rows.
 
 The cost of padded sequences, (B, T), grows with the longest one. Packed, several samples share a
 row of T steps, (R, T) with R < B: operations on single steps do not change, and attention is
-limited to the steps of the same sample. Both layouts have the same methods, so that modules need
-not know which one they work on.
+limited to the steps of the same sample. Both layouts have the same methods, so that modules work
+on either.
 """
 
 import functools

@@ -1,35 +1,52 @@
-"""Which samples share a row: planning, on the host, that work follows true lengths.
+"""Planning, on the host, which samples of a batch share a row of the encoder.
 
 Sequences of a modality are padded to the longest, T steps. Where most are shorter, the encoder can
-take several per row instead (`lddu.packing.layout`): the same batches, the same loss, less work. A
-compiled function has fixed shapes, so there are a few numbers of rows to choose from, found on
-trial batches; the rare batch that needs more than the largest stays padded.
+take several per row instead (`lddu.packing.layout`): the same batches, the same loss, less work.
+Shapes of a compiled function are fixed, so there are a few numbers of rows to choose from, set by
+trial batches; a batch that needs more than the largest stays padded.
 """
 
 import math
 from collections.abc import Iterator, Sequence
 
+import chex
 import numpy as np
 
 from lddu.config import ModelConfig
 from lddu.packing.structs import Packing, Rows
 from lddu.structs import Batch
 
-WORTH = 0.85  # of a padded batch's rows: with more, packing would not pay for moving the steps
+WORTH = 0.85  # largest share of a padded batch's rows with which packing pays for moving steps
 
 
 def lengths(batch: Batch, config: ModelConfig) -> dict[str, np.ndarray]:
-    """name -> (N,) steps up to the last real one, in strides; 0 for a missing modality."""
-    found = {}
+    """Returns the lengths of all sequences of a batch.
+
+    Args:
+      batch: A batch of N samples.
+      config: The configuration of the model.
+
+    Returns:
+      Modality name -> (N,) number of strides up to the last real step; 0 for a missing modality.
+    """
+    strides = {}
     for m in config.modalities:
         mask = np.asarray(batch.modalities[m.name].mask)
         last = np.where(mask.any(1), mask.shape[1] - mask[:, ::-1].argmax(1), 0)
-        found[m.name] = -(-last * np.asarray(batch.present[m.name]) // m.stride)
-    return found
+        strides[m.name] = -(-last * np.asarray(batch.present[m.name]) // m.stride)
+    return strides
 
 
 def widths(batch: Batch, config: ModelConfig) -> dict[str, int]:
-    """name -> T, the padded number of steps, in strides."""
+    """Returns the padded length of each modality of a batch.
+
+    Args:
+      batch: A batch.
+      config: The configuration of the model.
+
+    Returns:
+      Modality name -> T, the padded number of strides.
+    """
     return {
         m.name: -(-batch.modalities[m.name].values.shape[1] // m.stride) for m in config.modalities
     }
@@ -39,16 +56,23 @@ def first_fit(lengths: np.ndarray, width: int) -> tuple[np.ndarray, np.ndarray]:
     """Packs the sequences of each batch into rows, the longest first, each where it first fits.
 
     Args:
-      lengths: (S, B) steps of the sequences of S batches, each at most `width`.
-      width: Steps of a row.
+      lengths: (S, B) number of steps of the B sequences of S batches, each at most `width`.
+      width: Number of steps of a row.
 
     Returns:
-      (S, B) slots as in `lddu.packing.structs.Packing`, and (S,) rows that each batch takes, at
-      most 11/9 of the fewest possible and a row.
+      (S, B) slots as in `lddu.packing.structs.Packing`, and the (S,) numbers of rows that the
+      batches take: at most 11/9 of the fewest possible, plus one.
+
+    Example:
+      >>> import numpy as np
+      >>> slots, rows = first_fit(np.array([[2, 4, 1, 3]]), width=5)
+      >>> slots.tolist(), rows.tolist()
+      ([[8, 0, 4, 5]], [2])
 
     References:
       Johnson, "Near-Optimal Bin Packing Algorithms", MIT 1973 (first fit decreasing).
     """
+    chex.assert_rank(lengths, 2)
     batches, size = lengths.shape
     falling = np.argsort(-lengths, axis=1, kind="stable")
     free = np.full((batches, size), width)
@@ -64,11 +88,11 @@ def first_fit(lengths: np.ndarray, width: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 class Packer:
-    """Plans for the batches of one set.
+    """A planner of packings for the batches of one data set.
 
     Attributes:
-      sizes: Row counts to choose from, rising: each name -> number of rows of a packed batch, for
-        the modalities where packing pays. A batch takes the first that it fits into.
+      sizes: Sizes of a packed batch to choose from, in rising order, each modality name -> number
+        of rows, for the modalities where packing pays. A batch takes the first that it fits into.
     """
 
     def __init__(
@@ -111,11 +135,11 @@ class Packer:
         """Packs batches.
 
         Args:
-          indices: (..., S, B) rows of the set.
+          indices: (..., S, B) positions in the data set.
 
         Returns:
-          name -> (..., S, B) slots, and (..., S) the number of the size that each batch fits into,
-          `len(sizes)` for none.
+          Modality name -> (..., S, B) slots, and (..., S) the index in `sizes` of the first size
+          that each batch fits into, `len(sizes)` where it fits into none.
         """
         flat = indices.reshape(-1, indices.shape[-1])
         slots, level = {}, np.zeros(len(flat), int)
@@ -129,8 +153,9 @@ class Packer:
         """Divides the steps of an epoch into calls of a compiled function.
 
         Args:
-          indices: (..., S, B) rows of the set; the leading axes are ensemble members.
-          together: Steps per call.
+          indices: (..., S, B) positions in the data set for S steps; the leading axes are ensemble
+            members.
+          together: Number of steps per call.
 
         Yields:
           `Rows` of (..., together, B), each with the slice of steps that it stands for; then, step

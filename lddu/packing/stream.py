@@ -1,4 +1,4 @@
-"""Packing for a stream of batches whose lengths are not known beforehand."""
+"""Packing for a stream of batches whose lengths are not known in advance."""
 
 import math
 from collections.abc import Mapping
@@ -10,26 +10,25 @@ from lddu.packing.plan import WORTH, first_fit, lengths, widths
 from lddu.packing.structs import Packing
 from lddu.structs import Batch
 
-_LIGHT = 1e9  # FLOPs of a call below which planning and compiling cost more than packing saves
+_LIGHT = 1e9  # largest FLOPs of a call at which planning and compiling cost more than they save
 
 
 class StreamPacker:
-    """Packs one batch after the other of a stream.
+    """A planner of packings for the batches of a stream, one after the other.
 
-    How many rows are needed is found on what is known beforehand (`look`), else on the first
-    batches, which stay padded. From then on there is one packed shape; what does not fit into it is
-    padded. So there are two compilations at most, whatever comes, per combination of padded
-    lengths.
+    The number of rows is set by samples that are known in advance (`look`), or else by the first
+    batches, which stay padded. After that there is one packed shape; a batch that does not fit into
+    it stays padded. So each combination of padded lengths is compiled twice at most.
     """
 
     def __init__(self, config: ModelConfig, batch_size: int, enabled: bool = True, trial: int = 8):
         """Starts a stream.
 
         Args:
-          config: The configuration of the model.
-          batch_size: Rows of every batch.
+          config: The configuration of the model; without `mask_padding` nothing is packed.
+          batch_size: Number of rows of every batch.
           enabled: Whether to pack at all.
-          trial: Number of batches to look at before packing.
+          trial: Number of batches that set the number of rows.
         """
         self._config, self._size, self._trial = config, batch_size, trial
         self._enabled = enabled and config.mask_padding
@@ -37,7 +36,11 @@ class StreamPacker:
         self._rows: dict[tuple[int, ...], dict[str, int]] = {}
 
     def look(self, batch: Batch) -> None:
-        """Looks at rows that are about to come; too few to tell their needs are ignored."""
+        """Sets the number of rows by samples that are about to come.
+
+        Args:
+          batch: Those samples; fewer than `trial` batches of them are ignored.
+        """
         count = batch.size // self._size
         if not self._pays(batch) or count < self._trial:
             return
@@ -50,12 +53,12 @@ class StreamPacker:
             self._rows[tuple(wide.values())] = self._choose(wide, needs)
 
     def __call__(self, batch: Batch) -> dict[str, Packing]:
-        """The packing of the next batch; empty if it is to stay padded."""
+        """Returns the packing of the next batch by modality name; empty if it stays padded."""
         if not self._pays(batch):
             return {}
         wide = widths(batch, self._config)
         key = tuple(wide.values())
-        if self._rows.get(key) == {}:  # known not to be worth it
+        if self._rows.get(key) == {}:  # packing does not pay
             return {}
         fit = {
             name: first_fit(steps[None], wide[name])
@@ -65,7 +68,7 @@ class StreamPacker:
         if key not in self._rows:
             seen = self._seen.setdefault(key, [])
             seen.append(used)
-            if len(seen) == self._trial:  # with a margin, as so few do not tell all needs
+            if len(seen) == self._trial:  # with a margin, as later batches may need more
                 needs = {k: np.array([math.ceil(1.02 * need[k]) for need in seen]) for k in wide}
                 self._rows[key] = self._choose(wide, needs)
             return {}
@@ -75,9 +78,9 @@ class StreamPacker:
         return {name: Packing(fit[name][0][0], n) for name, n in rows.items()}
 
     def _choose(self, wide: Mapping[str, int], needs: Mapping[str, np.ndarray]) -> dict[str, int]:
-        """Rows for the least work in the mean, where a batch that needs more stays padded.
+        """Returns the numbers of rows with the least mean work, if batches over them stay padded.
 
-        In steps of a thirty-second, so that other data may share the shape.
+        They are multiples of a thirty-second of the batch, so that similar data share the shape.
         """
         part = max(self._size // 32, 1)
         need = part * np.ceil(np.stack([needs[name] for name in wide], -1) / part)

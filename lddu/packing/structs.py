@@ -1,4 +1,4 @@
-"""Where the samples and steps of a batch lie."""
+"""Descriptions of where the samples and steps of a batch lie."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -27,7 +27,7 @@ class Packing:
 
 @struct.dataclass
 class Rows:
-    """The rows of a data set that make a batch, and how they are packed.
+    """The rows of a data set that form a batch, and how they are packed.
 
     Attributes:
       index: (B,) int positions in the data set.
