@@ -61,7 +61,7 @@ class Storages:
         """
         tag, kind, key, _, count, *rest = identity
         if tag != "storage" or type(kind) is not Name or kind not in _STORAGE_DTYPES:
-            raise ValueError(f"expected the id of a storage, found {identity!r:.80}")
+            raise ValueError(f"expected the id of a storage, got {identity!r:.80}")
         dtype, key, (count,) = _STORAGE_DTYPES[kind], str(key), whole([count])
         if (key, dtype) not in self._known:
             data = self._find(key, dtype, count)
@@ -101,7 +101,7 @@ def _strided(storage: Any, offset: Any, size: Any, stride: Any) -> np.ndarray:
       ValueError: If any element lies outside the storage.
     """
     if not isinstance(storage, np.ndarray) or storage.ndim != 1 or storage.dtype.hasobject:
-        raise ValueError(f"expected a storage, found a {type(storage).__name__}")
+        raise ValueError(f"expected a storage, got a {type(storage).__name__}")
     (offset,), size, stride = whole([offset]), whole(size), whole(stride)
     if len(size) != len(stride):
         raise ValueError(f"a tensor of size {size} has strides {stride}")
@@ -169,7 +169,7 @@ def tensor_calls(swap: bool = False) -> dict[str, Callable | None]:
         bits: Any = None,
     ) -> np.ndarray:
         if type(dtype) is not Name or dtype not in _DTYPES or storage.dtype != np.uint8:
-            raise ValueError(f"expected a dtype over an untyped storage, found {dtype!r:.80}")
+            raise ValueError(f"expected a dtype over an untyped storage, got {dtype!r:.80}")
         typed = as_dtype(storage, _DTYPES[dtype], swap)
         return _apply_bits(_strided(typed, offset, size, stride), bits)
 

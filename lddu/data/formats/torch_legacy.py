@@ -58,12 +58,12 @@ def load_legacy(file: BinaryIO, content: np.ndarray) -> Any:
         return np.empty(count * dtype.itemsize, np.uint8)
 
     unpickle(file, size, calls, Storages(claim))
-    found = dict(_storages(file, content, plain(), claims))
+    storages = dict(_storages(file, content, plain(), claims))
 
     def find(key: str, dtype: np.dtype, count: int) -> np.ndarray:
-        if key not in found:
+        if key not in storages:
             raise ValueError(f"storage {key} is missing")
-        return found[key]
+        return storages[key]
 
     file.seek(at)
     return unpickle(file, size, calls, Storages(find, _SWAP))

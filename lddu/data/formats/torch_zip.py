@@ -31,7 +31,7 @@ def load_zip(file: BinaryIO, content: np.ndarray) -> Any:
         entries = _entries(archive)
         roots = [name.removesuffix(_MAIN) for name in entries if name.endswith("/" + _MAIN)]
         if len(roots) != 1:
-            raise ValueError(f"expected one entry <name>/{_MAIN} in the zip, found {len(roots)}")
+            raise ValueError(f"expected one entry <name>/{_MAIN} in the zip, got {len(roots)}")
         root = roots[0]
         order = entries.get(root + "byteorder")
         swap = order is not None and _is_other(_inflate(archive, order, content))

@@ -30,31 +30,31 @@ def read_folds(path: Path) -> dict[str, list[str]]:
         raise ValueError(f"{path}: {path.stat().st_size} bytes are too many for a list of videos")
     try:
         text = path.read_text(encoding="utf-8")
-        found = _literals(text) if path.suffix == ".py" else json.loads(text)
+        content = _literals(text) if path.suffix == ".py" else json.loads(text)
     except (ValueError, SyntaxError, RecursionError, MemoryError, TypeError) as error:
         raise ValueError(f"{path} cannot be read: {type(error).__name__}: {error}") from None
-    return _checked(found, path)
+    return _checked(content, path)
 
 
 def _literals(text: str) -> dict[str, Any]:
     wanted = {f"standard_{split}_fold": split for split in SPLITS}
-    found = {}
+    folds = {}
     for node in ast.parse(text).body:
         if isinstance(node, ast.Assign) and len(node.targets) == 1:
             name = getattr(node.targets[0], "id", None)
             if name in wanted:
-                found[wanted[name]] = ast.literal_eval(node.value)
-    return found
+                folds[wanted[name]] = ast.literal_eval(node.value)
+    return folds
 
 
-def _checked(found: Any, path: Path) -> dict[str, list[str]]:
-    if not isinstance(found, Mapping):
-        raise ValueError(f"{path}: a {type(found).__name__}, expected train, valid and test")
+def _checked(content: Any, path: Path) -> dict[str, list[str]]:
+    if not isinstance(content, Mapping):
+        raise ValueError(f"{path}: a {type(content).__name__}, expected train, valid and test")
     for split in SPLITS:
-        videos = found.get(split)
+        videos = content.get(split)
         if not isinstance(videos, list) or not all(isinstance(video, str) for video in videos):
             raise ValueError(f"{path}: {split!r} must be a list of video names")
-    folds = {split: list(dict.fromkeys(found[split])) for split in SPLITS}
+    folds = {split: list(dict.fromkeys(content[split])) for split in SPLITS}
     for a, b in (("train", "valid"), ("train", "test"), ("valid", "test")):
         both = set(folds[a]) & set(folds[b])
         if both:

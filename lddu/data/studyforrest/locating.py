@@ -56,10 +56,10 @@ def locate(path: str | Path | None = None) -> Path:
                 f"studyforrest: there is no {name} in {root}; complete the copy with "
                 f"lddu.data.studyforrest.download({str(root)!r})"
             )
-        found = _sha256((root / name).read_bytes())
-        if found != expected:
+        digest = _sha256((root / name).read_bytes())
+        if digest != expected:
             raise ValueError(
-                f"studyforrest: {root / name} has SHA-256 {found}, expected {expected}; it is "
+                f"studyforrest: {root / name} has SHA-256 {digest}, expected {expected}; it is "
                 "damaged, or another version of the file"
             )
     return root
@@ -119,10 +119,10 @@ def _fetch(url: str, sha256: str) -> bytes:
             f"studyforrest: cannot fetch {url}: {error}. Without a network, copy the files from "
             "another machine and set LDDU_DATA to their folder"
         ) from error
-    found = _sha256(content)
-    if found != sha256:
+    digest = _sha256(content)
+    if digest != sha256:
         raise ValueError(
-            f"studyforrest: {url} has SHA-256 {found}, expected {sha256}; it was not kept"
+            f"studyforrest: {url} has SHA-256 {digest}, expected {sha256}; it was not kept"
         )
     return content
 

@@ -93,12 +93,12 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             yield str(key), {"id": str(key), "labels": labels[row], "soft": soft[row], **steps}
 
     def _check_widths(self, dataset: Dataset) -> None:
-        found = {name: features for name, (features, _) in dataset.shapes().items()}
-        if found != dict(self.builder_config.widths):
+        widths = {name: features for name, (features, _) in dataset.shapes().items()}
+        if widths != dict(self.builder_config.widths):
             config = self.builder_config
             raise ValueError(
                 f"{self.name}/{config.name} is for features {config.widths}, but these files have "
-                f"{found}; pass config={type(config).__name__}(name=..., widths={found})"
+                f"{widths}; pass config={type(config).__name__}(name=..., widths={widths})"
             )
 
 

@@ -51,7 +51,7 @@ def by_row_order(
     Raises:
       ValueError: If the files differ in their numbers of rows.
     """
-    counts = {split: (found.size, labelled[split].size) for split, found in rows.items()}
+    counts = {split: (part.size, labelled[split].size) for split, part in rows.items()}
     if any(a != b for a, b in counts.values()):
         listed = ", ".join(f"{split} {a} and {b}" for split, (a, b) in counts.items())
         raise ValueError(
@@ -59,11 +59,11 @@ def by_row_order(
             f"{labelled['train'].where.rpartition(' ')[0]} differ in their numbers of rows: "
             f"{listed}; labels by row order need the same numbers"
         )
-    for split, found in rows.items():
-        equal = _first_words_equal(found, labelled[split])
+    for split, part in rows.items():
+        equal = _first_words_equal(part, labelled[split])
         if equal is not None and equal < _FEW:
             findings.warn(
-                f"{found.where}: the labels come by row order, but only {equal:.0%} of the rows "
+                f"{part.where}: the labels come by row order, but only {equal:.0%} of the rows "
                 f"begin with the same word vector as in {labelled[split].where}"
             )
     return {split: labelled[split].emotions for split in rows}
