@@ -48,8 +48,8 @@ def test_fuse_by_hand():
 
 def test_weights_average_over_the_latent_dimensions():
     fused, weights = gaussian.fuse([Gaussian(jnp.zeros(2), jnp.array([1.0, 1 / 3]))], [1])
-    np.testing.assert_allclose(fused.var, [0.5, 0.25], rtol=1e-6)
-    np.testing.assert_allclose(weights, [(0.5 + 0.75) / 2], rtol=1e-6)
+    np.testing.assert_allclose(fused.var, [0.5, 0.25], rtol=1e-5)
+    np.testing.assert_allclose(weights, [(0.5 + 0.75) / 2], rtol=1e-5)
 
 
 @pytest.mark.parametrize("present", [(1, 1, 1), (1, 0, 1), (0, 0, 0), (0.5, 1, 0.25)])
@@ -90,9 +90,9 @@ def test_absent_expert_equals_subset():
     experts = random_experts(1, 3, (4, 2, 5))
     fused, weights = fuse(experts, [1, 0, 1])
     subset, subset_weights = fuse([experts[0], experts[2]], [1, 1])
-    np.testing.assert_allclose(fused.mean, subset.mean, rtol=1e-6)
-    np.testing.assert_allclose(fused.var, subset.var, rtol=1e-6)
-    np.testing.assert_allclose(weights[..., [0, 2]], subset_weights, rtol=1e-6)
+    np.testing.assert_allclose(fused.mean, subset.mean, rtol=1e-5)
+    np.testing.assert_allclose(fused.var, subset.var, rtol=1e-5)
+    np.testing.assert_allclose(weights[..., [0, 2]], subset_weights, rtol=1e-5)
     np.testing.assert_array_equal(weights[..., 1], 0)
 
 
@@ -103,9 +103,9 @@ def test_presence_differs_by_row():
     for row in range(3):
         rows = [Gaussian(q.mean[row], q.var[row]) for q in experts]
         want, want_weights = fuse(rows, [bool(a[row, 0]) for a in present])
-        np.testing.assert_allclose(fused.mean[row], want.mean, rtol=1e-6)
-        np.testing.assert_allclose(fused.var[row], want.var, rtol=1e-6)
-        np.testing.assert_allclose(weights[row], want_weights, rtol=1e-6)
+        np.testing.assert_allclose(fused.mean[row], want.mean, rtol=1e-5)
+        np.testing.assert_allclose(fused.var[row], want.var, rtol=1e-5)
+        np.testing.assert_allclose(weights[row], want_weights, rtol=1e-5)
 
 
 @jax.jit
@@ -126,7 +126,7 @@ def test_absent_expert_may_hold_anything(mean, var):
     value, gradients = total_and_slopes(good, bad)
     alone = gaussian.fuse([good], [1])
     want = alone[0].mean.sum() + alone[0].var.sum() + alone[1].sum()
-    np.testing.assert_allclose(value, want, rtol=1e-6)
+    np.testing.assert_allclose(value, want, rtol=1e-5)
     assert all(np.isfinite(g).all() for g in jax.tree.leaves(gradients))
     assert all((g == 0).all() for g in gradients[1])
     assert all((g != 0).any() for g in gradients[0])
@@ -151,7 +151,7 @@ def test_fuse_jit_equals_no_jit_and_keeps_float64():
         jax.tree.leaves(fuse(experts, [1, 1])),
         strict=True,
     ):
-        np.testing.assert_allclose(eager, jitted, rtol=1e-6)
+        np.testing.assert_allclose(eager, jitted, rtol=1e-5)
     with jax.enable_x64(True):
         experts = [Gaussian(jnp.zeros(2, jnp.float64), jnp.full(2, 3.0, jnp.float64))]
         fused, weights = gaussian.fuse(experts, [True])
@@ -195,37 +195,41 @@ def test_expected_sigmoid_is_within_its_documented_error_of_quadrature():
 @settings(max_examples=50, deadline=None)
 def test_variance_attenuates_confidence_and_keeps_the_side(mean, var):
     got = float(gaussian.expected_sigmoid_logit(jnp.float32(mean), jnp.float32(var)))
-    assert abs(got) <= abs(np.float32(mean)) * (1 + 1e-6)
+    assert abs(got) <= abs(np.float32(mean)) * (1 + 1e-5)
     assert got * mean >= 0
     flipped = float(gaussian.expected_sigmoid_logit(jnp.float32(-mean), jnp.float32(var)))
     assert flipped == -got
     wider = float(gaussian.expected_sigmoid_logit(jnp.float32(mean), jnp.float32(2 * var)))
-    assert abs(wider) <= abs(got) * (1 + 1e-6)
+    assert abs(wider) <= abs(got) * (1 + 1e-5)
 
 
 def test_expected_sigmoid_without_variance_is_the_sigmoid():
     x = jnp.linspace(-5, 5, 11)
-    np.testing.assert_allclose(gaussian.expected_sigmoid_logit(x, jnp.zeros(11)), x, rtol=1e-6)
+    np.testing.assert_allclose(gaussian.expected_sigmoid_logit(x, jnp.zeros(11)), x, rtol=1e-5)
 
 
 def test_sample_moments():
     q = Gaussian(jnp.array([[1.0, -2.0]]), jnp.array([[0.25, 4.0]]))
-    draws = gaussian.sample(jax.random.key(0), q, 20_000)
-    assert draws.shape == (20_000, 1, 2)
-    np.testing.assert_allclose(draws.mean(0), q.mean, atol=4 * 2 / np.sqrt(20_000))
-    np.testing.assert_allclose(draws.var(0), q.var, rtol=4 * np.sqrt(2 / 20_000))
-    assert abs(np.corrcoef(draws[:, 0].T)[0, 1]) < 0.03
+    n = 20_000
+    draws = np.asarray(gaussian.sample(jax.random.key(0), q, n))
+    assert draws.shape == (n, 1, 2)
+    # Within 6.5 standard errors.
+    assert np.all(np.abs(draws.mean(0) - q.mean) <= 6.5 * np.sqrt(q.var / n))
+    np.testing.assert_allclose(draws.var(0), q.var, rtol=6.5 * np.sqrt(2 / n))
+    assert abs(np.corrcoef(draws[:, 0].T)[0, 1]) < 6.5 / np.sqrt(n)
 
 
 def test_sample_is_reparameterised():
-    def second_moment(mean, var):
-        draws = gaussian.sample(jax.random.key(0), Gaussian(mean, var), 20_000)
-        return jnp.square(draws).mean()
+    # A draw is mean + sqrt(var) * noise, with noise that depends on the key alone.
+    def total(mean, var):
+        return jnp.square(gaussian.sample(jax.random.key(0), Gaussian(mean, var), 50)).sum()
 
-    # E[z^2] = mean^2 + var.
-    slopes = jax.grad(second_moment, argnums=(0, 1))(jnp.array([1.5]), jnp.array([0.5]))
-    np.testing.assert_allclose(slopes[0], [3.0], rtol=0.02)
-    np.testing.assert_allclose(slopes[1], [1.0], rtol=0.05)
+    mean, var = jnp.array([1.5, -1.0]), jnp.array([0.5, 2.0])
+    slopes = jax.grad(total, argnums=(0, 1))(mean, var)
+    draws = gaussian.sample(jax.random.key(0), Gaussian(mean, var), 50)
+    noise = (draws - mean) / jnp.sqrt(var)
+    np.testing.assert_allclose(slopes[0], (2 * draws).sum(0), rtol=1e-4)
+    np.testing.assert_allclose(slopes[1], (draws * noise / jnp.sqrt(var)).sum(0), rtol=1e-4)
 
 
 def test_samples_depend_on_the_key_alone():
@@ -239,17 +243,15 @@ def test_samples_depend_on_the_key_alone():
 
 
 def test_average_is_the_mean_of_variables_with_the_prior():
-    # Moments of (e + a + b) / 3 with e ~ N(0, 1), by drawing.
-    rng = np.random.default_rng(0)
     experts = [
         Gaussian(np.full(1, mean, np.float32), np.full(1, var, np.float32))
         for mean, var in ((2.0, 0.5), (-1.0, 1.0))
     ]
-    draws = rng.normal(size=(400_000, 3)) * np.sqrt([1, 0.5, 1]) + [0, 2, -1]
     fused, weights = gaussian.average(experts, [np.ones((), bool), np.ones((), bool)])
-    np.testing.assert_allclose(fused.mean, draws.mean(1).mean(), atol=5e-3)
-    np.testing.assert_allclose(fused.var, draws.mean(1).var(), atol=5e-3)
-    np.testing.assert_allclose(weights, [1 / 3, 1 / 3])
+    # Means and variances of independent variables add up.
+    np.testing.assert_allclose(fused.mean, [(0 + 2 - 1) / 3], rtol=1e-5)
+    np.testing.assert_allclose(fused.var, [(1 + 0.5 + 1) / 9], rtol=1e-5)
+    np.testing.assert_allclose(weights, [1 / 3, 1 / 3], rtol=1e-5)
 
 
 def test_average_leaves_out_the_missing_whatever_they_hold():

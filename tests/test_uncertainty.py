@@ -1,3 +1,4 @@
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,6 +14,7 @@ from lddu.gaussian import Gaussian
 from lddu.uncertainty import decompose_entropy, decompose_variance
 
 SPLITS = [decompose_variance, decompose_entropy]
+JITTED = {split: jax.jit(split) for split in SPLITS}
 LIMITS = {decompose_variance: 0.25, decompose_entropy: np.log(2)}
 
 members = hnp.arrays(
@@ -58,10 +60,11 @@ def test_entropy_by_hand():
 @given(p=members)
 @settings(max_examples=30, deadline=None)
 def test_parts_are_bounded_sum_to_the_total_and_ignore_order(split, p):
+    split, limit = JITTED[split], LIMITS[split]
     parts = split(p)
     for part in parts:
         assert np.all(part >= 0)
-        assert np.all(part <= LIMITS[split] + 1e-6)
+        assert np.all(part <= limit + 1e-6)
     np.testing.assert_allclose(parts.aleatoric + parts.epistemic, parts.total, atol=1e-6)
     np.testing.assert_allclose(split(p[::-1]), parts, atol=1e-6)
     np.testing.assert_allclose(split(1 - p), parts, atol=1e-6)  # which outcome is called 1
@@ -69,20 +72,19 @@ def test_parts_are_bounded_sum_to_the_total_and_ignore_order(split, p):
 
 @pytest.mark.parametrize("split", SPLITS)
 def test_one_member_or_equal_members_have_no_epistemic_part(split):
-    p = np.random.default_rng(2).random((1, 6, 2)).astype(np.float32)
+    p = np.random.default_rng(2).random((1, 2, 2)).astype(np.float32)
     assert not np.any(split(p).epistemic)
-    np.testing.assert_allclose(split(np.repeat(p, 5, 0)).epistemic, 0, atol=1e-6)
+    np.testing.assert_allclose(JITTED[split](np.repeat(p, 3, 0)).epistemic, 0, atol=1e-6)
 
 
 @pytest.mark.parametrize("split", SPLITS)
 def test_jit_changes_nothing_and_gradients_are_finite(split):
     p = jnp.array([[[0.0, 1.0, 0.3, 0.0]], [[1.0, 1.0, 0.6, 0.0]]])
-    for a, b in zip(split(p), jax.jit(split)(p), strict=True):
-        np.testing.assert_allclose(a, b, atol=1e-7)
-    for part in range(3):
-        gradient = jax.grad(lambda p, part=part: split(p)[part].sum())(p)
-        assert np.isfinite(gradient).all()
-        assert np.any(gradient[:, :, 2])
+    chex.assert_trees_all_close(JITTED[split](p), split(p), atol=1e-6)
+    # Parts sum over samples and labels: (part, member, sample, label).
+    gradients = jax.jit(jax.jacrev(lambda p: jnp.stack([part.sum() for part in split(p)])))(p)
+    chex.assert_tree_all_finite(gradients)
+    assert np.all(np.any(gradients[..., 2], axis=(1, 2)))
 
 
 @pytest.mark.parametrize("split", SPLITS)
@@ -103,6 +105,7 @@ def test_latent_noise_is_the_mean_log_variance():
 
 
 @given(hnp.arrays(np.float32, (5, 3), elements=st.floats(0, 1, width=32)))
+@settings(max_examples=40, deadline=None)
 def test_decision_risk_is_the_expected_error_of_the_decision(probs):
     thresholds = np.array([0.2, 0.5, 0.9], np.float32)
     decisions = metrics.threshold(probs, thresholds)

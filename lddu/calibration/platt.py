@@ -41,9 +41,8 @@ def fit_platt(
 
     The problem is convex and its prior is centred on the identity. So the likelihood of the fitted
     data never gets worse, and separable data, one-class labels and a handful of samples have one
-    finite optimum. Platt's smoothed targets would give one too, but would flatten the ranking
-    within a label of one class. The bound prevents a reversed ranking where a model happens to rank
-    backwards.
+    finite optimum. Platt's smoothed targets would give one too, but a slope of 0 for a label of one
+    class. The bound prevents a reversed ranking where a model happens to rank backwards.
 
     With `per_label` this is also vector scaling (Guo et al. 2017), a diagonal matrix and a bias:
     where each label has a sigmoid of its own, that is Platt scaling of every label.

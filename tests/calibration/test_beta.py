@@ -1,11 +1,13 @@
 import numpy as np
 import pytest
 from scipy.optimize import minimize
-from scipy.special import expit, xlogy
+from scipy.special import expit
 from scipy.stats import beta
 from sklearn.linear_model import LogisticRegression
 
-from lddu.calibration import Beta, apply_beta, fit_beta, logit
+from lddu.calibration import Beta, apply_beta, apply_platt, fit_beta, fit_platt, logit
+
+N = 200  # one shape, so that everything is compiled once
 
 
 def features(logits):
@@ -14,34 +16,30 @@ def features(logits):
     return np.stack([-np.logaddexp(0, -logits), np.logaddexp(0, logits)], -1)
 
 
-def simulate(n, absent, present):
-    """Probabilities that follow one beta distribution where the label is absent, one elsewhere."""
-    rng = np.random.default_rng(0)
-    labels = (rng.random((n, 1)) < 0.4).astype(np.float32)
-    return np.where(labels, rng.beta(*present, (n, 1)), rng.beta(*absent, (n, 1))), labels
-
-
 def test_recovers_the_posterior_of_beta_distributed_probabilities():
     # The classes differ by p^(5 - 2) (1 - p)^(2 - 4), so that Bayes' rule gives low 3 and high 2.
-    probs, labels = simulate(40_000, (2.0, 4.0), (5.0, 2.0))
-    state = fit_beta(logit(probs), labels)
-    # Three standard errors; the three numbers trade off, and their curve is known better.
-    np.testing.assert_allclose([state.low[0], state.high[0]], [3.0, 2.0], atol=0.38)
-    grid = np.linspace(0.05, 0.95, 19)[:, None]
-    positive, negative = 0.4 * beta.pdf(grid, 5, 2), 0.6 * beta.pdf(grid, 2, 4)
-    got = expit(np.asarray(apply_beta(state, logit(grid))))
-    np.testing.assert_allclose(got, positive / (positive + negative), atol=0.02)
+    # The whole population: each probability at its density, with the share of its labels.
+    probs = np.linspace(0.02, 0.98, N)[:, None]
+    positive, negative = 0.4 * beta.pdf(probs, 5, 2), 0.6 * beta.pdf(probs, 2, 4)
+    share, density = positive / (positive + negative), (positive + negative)[:, 0]
+    state = fit_beta(logit(probs), share, shrinkage=1e-6, weights=density)
+    np.testing.assert_allclose([state.low[0], state.high[0]], [3.0, 2.0], atol=0.02)
+    got = expit(np.asarray(apply_beta(state, logit(probs))))
+    np.testing.assert_allclose(got, share, atol=1e-3)
 
 
-def test_equals_unpenalised_logistic_regression_on_the_features_of_the_paper():
-    probs, labels = simulate(2000, (1.0, 3.0), (3.0, 2.0))
-    logits = np.asarray(logit(probs))
+def test_equals_logistic_regression_on_the_features_of_the_paper_without_a_penalty():
+    # Soft labels, as each row with label 1 at the weight of its label, and with 0 at the rest.
+    rng = np.random.default_rng(0)
+    logits = np.linspace(-3, 3, N, dtype=np.float32)[:, None]
+    labels = np.clip(expit(logits) + rng.uniform(-0.2, 0.2, (N, 1)), 0, 1)
     state = fit_beta(logits, labels, shrinkage=1e-6)
     model = LogisticRegression(C=np.inf, tol=1e-9, max_iter=1000)
-    model.fit(features(logits[:, 0]), labels[:, 0])
+    share = np.append(labels, 1 - labels)
+    model.fit(np.tile(features(logits[:, 0]), (2, 1)), np.repeat([1, 0], N), share)
     assert (model.coef_ > 0).all()
-    np.testing.assert_allclose([state.low[0], state.high[0]], model.coef_[0], atol=5e-3)
-    assert state.bias[0] == pytest.approx(model.intercept_[0], abs=5e-3)
+    np.testing.assert_allclose([state.low[0], state.high[0]], model.coef_[0], atol=0.02)
+    assert state.bias[0] == pytest.approx(model.intercept_[0], abs=0.02)
 
 
 @pytest.mark.parametrize("shrinkage", [0.01, 1.0])
@@ -77,13 +75,11 @@ def test_apply_by_hand_and_far_out():
 
 def test_bends_the_two_ends_apart_where_platt_cannot():
     # True at the low end, over-confident at the high one: labels of p' with p' = p^1 (1-p)^0.3.
-    rng = np.random.default_rng(0)
-    logits = rng.normal(size=(5000, 1)).astype(np.float32) * 3
+    logits = np.linspace(-6, 6, N, dtype=np.float32)[:, None]
     z = features(logits)[..., 0] + 0.3 * features(logits)[..., 1]
-    labels = (rng.random((5000, 1)) < expit(z)).astype(np.float32)
-    state = fit_beta(logits, labels)
-    np.testing.assert_allclose([state.low[0], state.high[0]], [1.0, 0.3], atol=0.08)
-    fitted = expit(np.asarray(apply_beta(state, logits), np.float64))
-    loss = -np.mean(xlogy(labels, fitted) + xlogy(1 - labels, 1 - fitted))
-    best = expit(z)
-    assert loss <= -np.mean(xlogy(labels, best) + xlogy(1 - labels, 1 - best)) + 1e-6
+    labels = expit(z)  # expected ones, so that the truth has the highest likelihood
+    state = fit_beta(logits, labels, shrinkage=1e-6)
+    np.testing.assert_allclose([state.low[0], state.high[0]], [1.0, 0.3], atol=0.01)
+    np.testing.assert_allclose(apply_beta(state, logits), z, atol=0.02)
+    platt = fit_platt(logits, labels, per_label=True, shrinkage=1e-6)
+    assert np.abs(apply_platt(platt, logits) - z).max() > 0.5

