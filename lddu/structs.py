@@ -1,7 +1,7 @@
-"""`Batch` and `Prediction`: the two structures that cross module borders.
+"""`Batch` and `Prediction`: the two structures that all parts of the library share.
 
-Both are pytrees, so they pass through `jax.jit`, `jax.vmap` and `jax.tree.map` unchanged.
-A data set held in memory is simply a `Batch` with many rows of NumPy arrays.
+Both are pytrees, so they pass through `jax.jit`, `jax.vmap` and `jax.tree.map`. A data set in
+memory is a `Batch` with many rows of NumPy arrays.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,7 +20,7 @@ class Modality:
     """A padded batch of feature sequences.
 
     Attributes:
-      values: (B, T, D) features; what stands at masked steps is ignored.
+      values: (B, T, D) features; values at masked steps are ignored.
       mask: (B, T) bool, True where a step is real and False where it is padding.
     """
 
@@ -30,14 +30,22 @@ class Modality:
 
 @struct.dataclass
 class Batch:
-    """Samples with any number of modalities and, when known, their labels.
+    """A batch of samples with any number of modalities and, when known, their labels.
 
     Attributes:
       modalities: name -> `Modality`; each has its own width and length.
-      present: name -> (B,) bool, whether the sample has this modality at all. A modality whose
-        mask has no True step counts as missing whatever stands here.
+      present: name -> (B,) bool, whether the sample has this modality. A modality without a real
+        step counts as missing in either case.
       labels: (B, C) targets in [0, 1], hard or soft; None when unknown.
-      weight: (B,) non-negative example weights; None means one each. Padding rows weigh 0.
+      weight: (B,) non-negative sample weights, 0 for padding rows; None weights all equally.
+
+    Example:
+      >>> import numpy as np
+      >>> from lddu import Batch, Modality
+      >>> values, mask = np.zeros((2, 3, 4)), np.array([[1, 1, 0], [0, 0, 0]], bool)
+      >>> batch = Batch({"text": Modality(values, mask)}, {"text": np.array([True, True])})
+      >>> batch.size, batch.observed(["text"]).tolist()
+      (2, [[True], [False]])
     """
 
     modalities: Mapping[str, Modality]
@@ -51,21 +59,21 @@ class Batch:
         return next(iter(self.modalities.values())).values.shape[0]
 
     def effective_mask(self, name: str) -> Array:
-        """(B, T) bool: the real steps of a modality, none where the modality is missing."""
+        """Returns (B, T) bool: the real steps of a modality, none where it is missing."""
         return self.modalities[name].mask & self.present[name][:, None]
 
     def observed(self, names: Sequence[str]) -> Array:
-        """(B, M) bool: which of the named modalities each sample has at least one step of."""
+        """Returns (B, M) bool: of which named modalities each sample has at least one step."""
         xp = jax.numpy if isinstance(self.present[names[0]], jax.Array) else np
         return xp.stack([self.effective_mask(name).any(1) for name in names], axis=-1)
 
 
 @struct.dataclass
 class Prediction:
-    """What the model says of a batch: probabilities and the distributions behind them.
+    """The model's output for a batch: probabilities and the distributions behind them.
 
-    The fusions "gate" and "concatenation" have no Gaussian logit, fused posterior, weights or
-    unimodal predictions: those are None there.
+    With the fusions "gate" and "concatenation" there is no Gaussian logit, fused posterior, weight
+    or unimodal prediction; these fields are None.
 
     Attributes:
       probs: (B, C) probability that each label is present.
@@ -75,13 +83,13 @@ class Prediction:
       latents: name -> Gaussian with (B, C, Z) mean and variance, one per modality.
       fused: Gaussian with (B, C, Z) mean and variance, after fusion.
       weights: (B, C, M) share of the fused precision that each modality supplies (with "equal"
-        fusion, of the mean), in the order of the configuration's modalities; a missing one has 0,
-        and the prior holds the rest.
+        fusion, of the mean), in the order of the configuration's modalities; 0 for a missing one.
+        The prior has the rest.
       unimodal_logits: (B, C, M) log-odds from each modality's own posterior alone.
       direct_logits: (B, C) log-odds of the direct probability; fusion "gate" only.
       aleatoric: (B, C) mean over members of p (1 - p), each member calibrated; see
         `lddu.uncertainty`. None from the model itself, set by `Predictor`.
-      epistemic: (B, C) variance of those p over members; zero for one member.
+      epistemic: (B, C) variance of p over members, each calibrated; zero for one member.
     """
 
     probs: Array

@@ -26,9 +26,14 @@ def test_a_folder_takes_its_place_and_replaces_an_older_one(tmp_path):
 @pytest.mark.parametrize("make", ["file", "folder"])
 def test_a_failure_leaves_what_was_there(tmp_path, make):
     path = write_text(tmp_path / "file.txt", "before")
-    with pytest.raises(OSError, match="full"), atomic_path(path) as partial:
-        partial.mkdir() if make == "folder" else partial.write_text("half")
-        raise OSError("the disk is full")
+
+    def fail():
+        with atomic_path(path) as partial:
+            partial.mkdir() if make == "folder" else partial.write_text("half")
+            raise OSError("the disk is full")
+
+    with pytest.raises(OSError, match="full"):
+        fail()
     assert path.read_text() == "before"
     assert list(tmp_path.iterdir()) == [path]
 

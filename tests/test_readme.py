@@ -90,7 +90,8 @@ def runs(folder):
 
 def succeed(words: list[str], folder: Path) -> str:
     """Runs a command in a folder, with this Python, and returns what it prints."""
-    program = {"python": [sys.executable], "lddu": [sys.executable, "-m", "lddu.cli"]}[words[0]]
+    entry_point = "from lddu.cli import main; main()"
+    program = {"python": [sys.executable], "lddu": [sys.executable, "-c", entry_point]}[words[0]]
     environment = {**os.environ, "LDDU_CACHE": str(folder / "cache")}
     done = subprocess.run(
         [*program, *words[1:]],

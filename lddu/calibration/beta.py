@@ -1,4 +1,7 @@
-"""Beta calibration: three numbers per label, for probabilities whose two ends err differently."""
+"""Beta calibration: three parameters per label, for probabilities whose two ends err differently.
+
+The two ends are the probabilities near 0 and those near 1.
+"""
 
 from typing import NamedTuple
 
@@ -16,9 +19,9 @@ class Beta(NamedTuple):
     """A fitted map, to be used with `apply_beta`.
 
     Attributes:
-      low: (C,), >= 0: coefficient of log p, which rules near p = 0. The a of the paper.
-      high: (C,), >= 0: coefficient of -log(1 - p), which rules near p = 1. Its b.
-      bias: (C,) added logits. Its c.
+      low: (C,) coefficient of log p, >= 0, which dominates near p = 0; a in the paper.
+      high: (C,) coefficient of -log(1 - p), >= 0, which dominates near p = 1; b in the paper.
+      bias: (C,) added logits; c in the paper.
     """
 
     low: Array
@@ -39,17 +42,18 @@ def fit_beta(
         sum over samples of weight * BCE(low * log p - high * log(1 - p) + bias, labels)
         + shrinkage / 2 * ((low - 1)^2 + (high - 1)^2 + bias^2), for each label.
 
-    Where low = high it is Platt scaling; unlike that, it can bend the two ends apart. It is the
-    right family where p follows a beta distribution in each class. The problem is convex and its
-    prior is centred on changing nothing, so that the likelihood of the fitted data never gets
-    worse, and separable data, one-class labels and a handful of samples have one finite optimum.
+    Where low = high it is Platt scaling; otherwise the map is steeper at one end. It is the right
+    family where p follows a beta distribution in each class. The problem is convex and its prior is
+    centred on the identity, so that the likelihood of the fitted data never gets worse, and
+    separable data, one-class labels and a handful of samples have one finite optimum.
 
     Args:
-      logits: (N, C) logits of validation data, finite; from probabilities by
-        `lddu.calibration.logit`.
+      logits: (N, C) finite logits of validation data; `lddu.calibration.logit` makes them from
+        probabilities.
       labels: (N, C) labels in [0, 1], hard or soft.
-      shrinkage: > 0, precision of the Gaussian prior.
-      weights: (N,) weights of the rows, >= 0; None means 1.
+      shrinkage: Precision of the Gaussian prior, > 0; roughly a number of observations that speak
+        for the identity.
+      weights: (N,) weights of the rows, >= 0; None weights all rows equally.
 
     Returns:
       A `Beta`.
@@ -70,7 +74,7 @@ def apply_beta(state: Beta, logits: ArrayLike) -> Array:
     """Calibrates logits: `low * log p - high * log(1 - p) + bias` with p = sigmoid(logits).
 
     Args:
-      state: From `fit_beta`.
+      state: Map from `fit_beta`.
       logits: (..., C) logits.
 
     Returns:

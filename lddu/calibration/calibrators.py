@@ -1,4 +1,4 @@
-"""All calibrators under one roof: `CALIBRATORS` fits them by name, `apply` applies any of them."""
+"""All calibrators behind one interface: `CALIBRATORS` fits by name, `apply` applies any state."""
 
 import functools
 from collections.abc import Callable
@@ -18,7 +18,7 @@ ArrayLike = jax.typing.ArrayLike
 
 
 class Identity(NamedTuple):
-    """No calibration: logits stay as they are."""
+    """The calibrator that leaves logits as they are."""
 
 
 Calibrator = Identity | Temperature | Platt | Beta | Isotonic | Matrix
@@ -27,7 +27,20 @@ Calibrator = Identity | Temperature | Platt | Beta | Isotonic | Matrix
 def fit_identity(
     logits: ArrayLike, labels: ArrayLike, weights: ArrayLike | None = None
 ) -> Identity:
-    """Checks its arguments like every other fit, and learns nothing from them."""
+    """Checks its arguments like every other fit and returns the `Identity`.
+
+    Args:
+      logits: (N, C) finite logits.
+      labels: (N, C) labels in [0, 1].
+      weights: (N,) weights of the rows, >= 0.
+
+    Returns:
+      The `Identity`.
+
+    Raises:
+      ValueError: If shapes do not fit or (outside of `jax.jit`) values are NaN, infinite or out of
+        range.
+    """
     inputs.fitting_data(logits, labels, weights)
     return Identity()
 
@@ -44,9 +57,9 @@ CALIBRATORS: dict[str, Callable[..., Calibrator]] = {
 }
 """Name -> `fit(logits, labels, weights=None) -> Calibrator`, the simplest first.
 
-Each has a prior of about one observation, or a pseudo-sample, on its side, so that any data have a
-defined result. "vector" is Platt scaling per label, which is what vector scaling (Guo et al. 2017)
-comes to where every label has its own sigmoid.
+Each has a prior worth about one observation, or a pseudo-sample at each end, so that any data have
+a defined result. "vector" is Platt scaling per label: with a sigmoid per label, vector scaling (Guo
+et al. 2017) reduces to it.
 """
 
 APPLY: dict[type, Callable[..., Array]] = {
@@ -61,19 +74,26 @@ APPLY: dict[type, Callable[..., Array]] = {
 
 
 def apply(state: Calibrator, logits: ArrayLike) -> Array:
-    """Calibrates logits with whatever was fitted.
+    """Calibrates logits with any fitted calibrator.
 
     Works under `jax.jit` with `state` as an argument: every state is a pytree of arrays.
 
     Args:
-      state: From any fit function of this package.
+      state: Result of any fit function of this package.
       logits: (..., C) logits.
 
     Returns:
       (..., C) calibrated logits; their sigmoid is the calibrated probability.
 
     Raises:
-      ValueError: If `state` is no calibrator, or C differs from the number of labels fitted.
+      ValueError: If `state` is not a calibrator, or C differs from the number of labels fitted.
+
+    Example:
+      >>> import numpy as np
+      >>> from lddu import calibration
+      >>> state = calibration.Temperature(temperature=2.0, anchor=np.zeros(2))
+      >>> calibration.apply(state, [[4.0, -1.0]]).tolist()
+      [[2.0, -0.5]]
     """
     if type(state) not in APPLY:
         known = ", ".join(kind.__name__ for kind in APPLY)

@@ -1,4 +1,4 @@
-"""Which calibrator? The one that does best on rows that it was not fitted on."""
+"""Choice of a calibrator by cross-validation."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -16,14 +16,14 @@ _LARGEST = math.log1p(-CLIP) - math.log(CLIP)
 
 
 class Score(NamedTuple):
-    """How one candidate did on rows that it was not fitted on.
+    """The score of one candidate on rows that it was not fitted on.
 
     Attributes:
-      name: The candidate.
+      name: Name of the candidate.
       nll: Mean negative log-likelihood per entry in nats, as `lddu.metrics.nll`; lower is better.
-      standard_error: Of `nll`.
-      excess: `nll` less that of the best candidate; 0 for the best.
-      excess_error: Standard error of `excess`. The difference is taken row by row, so that it is
+      standard_error: Standard error of `nll`.
+      excess: `nll` minus that of the best candidate; 0 for the best.
+      excess_error: Standard error of `excess`. The difference is taken row by row, which makes it
         far less noisy than `nll` itself.
     """
 
@@ -38,8 +38,8 @@ class Choice(NamedTuple):
     """The chosen calibrator.
 
     Attributes:
-      name: Its name.
-      state: It, fitted on all rows; use it with `lddu.calibration.apply`.
+      name: Name of the chosen candidate.
+      state: The calibrator, fitted on all rows; use it with `lddu.calibration.apply`.
       scores: One `Score` per candidate, in the order of the candidates.
     """
 
@@ -56,36 +56,45 @@ def choose(
     groups: ArrayLike | None = None,
     seed: int = 0,
 ) -> Choice:
-    """Chooses a calibrator by its likelihood in cross-validation, the simplest within the noise.
+    """Chooses the simplest calibrator that is best, within the noise, in cross-validation.
 
-    Every row is scored by the candidate as fitted without the fold of that row. The candidate with
-    the lowest mean is the best; chosen is the first, in their order, whose mean exceeds it by no
-    more than the standard error of that difference. The standard error counts groups, not rows, as
-    independent. It ignores that folds share the rows they are fitted on.
+    Every row is scored by each candidate as fitted without the fold of that row. The candidate with
+    the lowest mean negative log-likelihood is the best. Chosen is the first candidate whose mean
+    exceeds that of the best by no more than the standard error of the difference. The standard
+    error treats groups, not rows, as independent. It ignores that folds share the rows they are
+    fitted on.
 
     Args:
-      logits: (N, C) logits of validation data, finite; from probabilities by
-        `lddu.calibration.logit`.
+      logits: (N, C) finite logits of validation data; `lddu.calibration.logit` makes them from
+        probabilities.
       labels: (N, C) labels in [0, 1], hard or soft.
       candidates: Names from `CALIBRATORS`, or a mapping from names to
         `fit(logits, labels, weights=...)` functions of this package, such as
-        `functools.partial(fit_matrix, off_diagonal=100.0)`. The simplest first. Rows of other folds
-        are left out by a weight of 0, so that one compilation serves all folds.
+        `functools.partial(fit_matrix, off_diagonal=100.0)`; the simplest first. Rows of the fold to
+        score get a weight of 0, so that one compilation serves all folds.
       folds: Number of folds, at least 2.
-      groups: (N,) names or numbers; rows of one group, such as windows of one film, stay in one
+      groups: (N,) group of each row; rows of one group, such as windows of one film, stay in one
         fold. None makes every row a group of its own.
-      seed: Of the assignment to folds.
+      seed: Seed of the assignment to folds.
 
     Returns:
       A `Choice`.
 
     Raises:
-      ValueError: If shapes do not fit, values are NaN, infinite or out of range, a candidate is not
-        known, or there are fewer groups than folds.
+      ValueError: If shapes do not fit, values are NaN, infinite or out of range, a candidate is
+        unknown, or there are fewer groups than folds.
 
     References:
       Hastie, Tibshirani and Friedman, "The Elements of Statistical Learning", 2nd ed., 2009,
       section 7.10 (the one-standard-error rule; theirs is the standard error of the best mean).
+
+    Example:
+      >>> import numpy as np
+      >>> from lddu import calibration
+      >>> logits = np.tile([[-3.0], [-3.0], [-3.0], [3.0], [3.0], [3.0]], (20, 1))
+      >>> labels = np.tile([[0], [0], [1], [0], [1], [1]], (20, 1))  # too confident
+      >>> calibration.choose(logits, labels, ["none", "temperature"], folds=2).name
+      'temperature'
     """
     fits = _fits(candidates)
     logits, labels, _ = inputs.fitting_data(logits, labels)
@@ -117,8 +126,8 @@ def _fits(candidates) -> dict[str, Callable[..., Calibrator]]:
         unknown = [name for name in candidates if name not in CALIBRATORS]
         if unknown:
             raise ValueError(
-                f"candidates holds {unknown[0]!r}; choose from {', '.join(map(repr, CALIBRATORS))} "
-                "or pass a mapping from names to fit functions"
+                f"candidates contains {unknown[0]!r}; choose from "
+                f"{', '.join(map(repr, CALIBRATORS))} or pass a mapping from names to fit functions"
             )
         candidates = {name: CALIBRATORS[name] for name in candidates}
     if not candidates:
@@ -127,7 +136,7 @@ def _fits(candidates) -> dict[str, Callable[..., Calibrator]]:
 
 
 def _units(groups: ArrayLike | None, rows: int, folds: int) -> np.ndarray:
-    """(N,) the group of each row, counted from 0."""
+    """Returns the (N,) group of each row as a number counted from 0."""
     groups = np.arange(rows) if groups is None else np.asarray(groups)
     if groups.shape != (rows,):
         raise ValueError(
@@ -143,7 +152,7 @@ def _units(groups: ArrayLike | None, rows: int, folds: int) -> np.ndarray:
 
 
 def _folds(unit: np.ndarray, folds: int, seed: int) -> np.ndarray:
-    """(N,) the fold of each row: shuffled groups, the largest first, each to the lightest fold."""
+    """Returns the (N,) fold of each row: groups, largest first, go to the fold with fewest rows."""
     sizes = np.bincount(unit)
     order = np.random.default_rng(seed).permutation(len(sizes))
     order = order[np.argsort(-sizes[order], kind="stable")]
@@ -155,13 +164,13 @@ def _folds(unit: np.ndarray, folds: int, seed: int) -> np.ndarray:
 
 
 def _row_nll(logits: ArrayLike, labels: ArrayLike) -> np.ndarray:
-    """(N,) `lddu.metrics.nll` of each row, from logits."""
+    """Returns the (N,) `lddu.metrics.nll` of each row, from logits."""
     logits = np.clip(np.asarray(logits, np.float64), -_LARGEST, _LARGEST)
     return np.mean(np.logaddexp(0, logits) - labels * logits, axis=1)
 
 
 def _standard_error(loss: np.ndarray, unit: np.ndarray) -> float:
-    """Of the mean over rows, with groups as the independent units."""
+    """Returns the standard error of the mean over rows, with groups as the independent units."""
     sums = np.bincount(unit, loss - loss.mean())
     groups = len(sums)
     return float(np.sqrt(groups / (groups - 1) * np.sum(np.square(sums))) / len(loss))

@@ -1,4 +1,4 @@
-"""What every calibrator takes: logits, labels in [0, 1], and row weights; checked here once."""
+"""Checks of what every calibrator takes: logits, labels in [0, 1], and row weights."""
 
 import math
 
@@ -12,16 +12,16 @@ from lddu.metrics.calibration import CLIP
 
 ArrayLike = jax.typing.ArrayLike
 
-LIMIT = 1e4  # what `fit_logistic` can take; larger ones are fill values or a mistake
+LIMIT = 1e4  # largest logit that `fit_logistic` takes; larger ones are fill values or a mistake
 
 
 def logit(probs: ArrayLike, clip: float = CLIP) -> Array:
-    """Log-odds log(p / (1 - p)), for models that give probabilities rather than logits.
+    """Returns log-odds log(p / (1 - p)), for models that give probabilities rather than logits.
 
     Args:
       probs: Probabilities of any shape.
-      clip: They are clipped to [clip, 1 - clip], so that 0 and 1 get finite log-odds: +-16.1 by
-        default, as in `lddu.metrics.nll`.
+      clip: Bound of the probabilities, which are clipped to [clip, 1 - clip], so that 0 and 1 get
+        finite log-odds: +-16.1 by default, as in `lddu.metrics.nll`.
 
     Returns:
       Logits of the same shape.
@@ -29,6 +29,11 @@ def logit(probs: ArrayLike, clip: float = CLIP) -> Array:
     Raises:
       ValueError: If `clip` is not in (0, 1/2) or (outside of `jax.jit`) probabilities are NaN or
         outside of [0, 1].
+
+    Example:
+      >>> from lddu import calibration
+      >>> [round(float(x), 3) for x in calibration.logit([0.5, 0.9, 0.0])]
+      [0.0, 2.197, -16.118]
     """
     if not 0 < clip < 0.5:
         raise ValueError(f"clip={clip} must lie strictly between 0 and 1/2")
@@ -39,7 +44,7 @@ def logit(probs: ArrayLike, clip: float = CLIP) -> Array:
 
 
 def is_traced(*arrays: ArrayLike) -> bool:
-    """Whether any has no values yet, inside of `jax.jit`, so that only shapes can be checked."""
+    """Returns whether any array is traced by `jax.jit`, so that only its shape can be checked."""
     return any(isinstance(x, jax.core.Tracer) for x in arrays)
 
 
@@ -49,13 +54,13 @@ def fitting_data(
     weights: ArrayLike | None = None,
     limit: float = LIMIT,
 ) -> tuple[Array, Array, Array]:
-    """Checked data to fit a calibrator on, in the default float type.
+    """Returns checked data to fit a calibrator on, in the default float type.
 
     Args:
       logits: (N, C) finite logits.
       labels: (N, C) labels in [0, 1].
-      weights: (N,) weights of the rows, >= 0 and not all 0; None means 1.
-      limit: The largest absolute logit allowed.
+      weights: (N,) weights of the rows, >= 0 and not all 0; None weights all rows equally.
+      limit: Largest absolute logit allowed.
 
     Returns:
       `logits`, `labels` and `weights`.
@@ -79,7 +84,7 @@ def fitting_data(
         if largest > limit:
             raise ValueError(
                 f"logits {logits.shape} reach {largest:.4g} in absolute value, beyond {limit:.4g}: "
-                "they are no log-odds; clip them or drop fill values"
+                "these cannot be log-odds; clip them or drop fill values"
             )
     if not is_traced(weights):
         values = checks.finite("weights", weights)
@@ -92,10 +97,10 @@ def fitting_data(
 
 
 def positive(name: str, value: ArrayLike) -> None:
-    """Requires a finite scalar above 0, where it is known.
+    """Raises unless a scalar is finite and above 0, or traced by `jax.jit`.
 
     Raises:
-      ValueError: If it is something else.
+      ValueError: If it is not.
     """
     if not is_traced(value) and not 0 < value < math.inf:
         raise ValueError(
@@ -105,10 +110,10 @@ def positive(name: str, value: ArrayLike) -> None:
 
 
 def fitted_labels(logits: ArrayLike, labels: int) -> Array:
-    """The logits as an array, whose last axis must be the labels that were fitted.
+    """Returns the logits as an array, whose last axis must be the labels that were fitted.
 
     Raises:
-      ValueError: If it is not.
+      ValueError: If that axis has another length.
     """
     logits = jnp.asarray(logits)
     if logits.shape[-1:] != (labels,):

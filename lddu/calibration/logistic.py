@@ -1,6 +1,6 @@
 """The convex problem behind Platt, beta and matrix scaling, solved by Newton's method.
 
-Deterministic and safe in float32, for features up to about 1e4.
+The solution is deterministic, and accurate in float32 for features up to about 1e4.
 """
 
 import itertools
@@ -11,7 +11,7 @@ import numpy as np
 from jax import Array
 
 _ITERATIONS = 100  # quadratic convergence needs about 10; separable data some more
-_HALVINGS = 40
+_HALVINGS = 40  # of a step; the last is 1e-12 of it
 _HIGHEST = jax.lax.Precision.HIGHEST  # accelerators round products to fewer bits by default
 
 
@@ -23,25 +23,25 @@ def fit_logistic(
     precision: Array,
     nonnegative: int = 0,
 ) -> Array:
-    """Logistic regression with a Gaussian prior, and coefficients that must not be negative.
+    """Fits a logistic regression with a Gaussian prior and bounds on some coefficients.
 
     Minimises over theta, with the first `nonnegative` coefficients >= 0,
 
         sum_n weights_n BCE(features_n . theta, labels_n)
         + sum_f precision_f / 2 (theta_f - center_f)^2
 
-    Each step solves the quadratic model of the objective, its bounds included (the active set is
-    found by enumeration), and is halved until the objective does not rise. It starts at `center`,
-    and so never ends worse than there.
+    Each step solves the quadratic model of the objective under its bounds (by enumerating active
+    sets) and is halved until the objective does not rise. It starts at `center`, and so never ends
+    worse than there.
 
     Args:
-      features: (N, F).
-      labels: (N,) in [0, 1].
-      weights: (N,), >= 0.
+      features: (N, F) features.
+      labels: (N,) labels in [0, 1].
+      weights: (N,) weights, >= 0.
       center: (F,) mean of the prior, within the bounds.
-      precision: (F,) of the prior, > 0, so that an optimum exists and is unique.
-      nonnegative: How many of the leading coefficients are bounded; 2^that many systems are solved
-        in each step.
+      precision: (F,) precision of the prior, > 0, so that an optimum exists and is unique.
+      nonnegative: Number of leading coefficients that are bounded; 2 to this power is the number of
+        systems solved in each step.
 
     Returns:
       (F,) coefficients.
@@ -73,7 +73,7 @@ def fit_logistic(
             (jnp.ones_like(theta[0]), 0),
         )
         moved = theta + size * direction
-        moved = moved.at[:nonnegative].max(0.0)  # rounding
+        moved = moved.at[:nonnegative].max(0.0)  # rounding may have brought it below
         moved = jnp.where(halvings < _HALVINGS, moved, theta)
         still = jnp.abs(moved - theta) <= 1e-6 * (1e-3 + jnp.abs(theta))
         return moved, jnp.all(still), iteration + 1
@@ -89,7 +89,7 @@ def _dot(a: Array, b: Array) -> Array:
 
 
 def _quadratic_step(gradient: Array, hessian: Array, theta: Array, nonnegative: int) -> Array:
-    """The d that minimises gradient . d + d . hessian d / 2 with theta + d within the bounds."""
+    """Returns the d that minimises gradient . d + d . hessian d / 2, with theta + d in bounds."""
     # Scaled to a unit diagonal, on which a ridge of the order of rounding keeps it invertible.
     scale = jax.lax.rsqrt(jnp.diag(hessian))
     ridge = 10 * jnp.finfo(theta.dtype).eps * len(theta)

@@ -16,7 +16,8 @@ class Matrix(NamedTuple):
     """A fitted linear map, to be used with `apply_matrix`.
 
     Attributes:
-      weight: (C, C); row c makes the calibrated logit of label c from the logits of all labels.
+      weight: (C, C) coefficients; row c gives the calibrated logit of label c from the logits of
+        all labels.
       bias: (C,) added logits.
     """
 
@@ -40,20 +41,20 @@ def fit_matrix(
         + off_diagonal / 2 * sum over c != k of weight_ck^2
 
     The off-diagonal penalty follows ODIR (Kull et al. 2019), there for a softmax. With independent
-    sigmoids a row is a logistic regression of its own. It uses labels that imply or exclude each
-    other, so that it also changes which samples rank first within a label; with C (C + 1) numbers
-    it needs many samples. The problem is convex and its prior is centred on changing nothing, so
-    that the likelihood of the fitted data never gets worse, and separable data, one-class labels
-    and a handful of samples have one finite optimum. As `off_diagonal` grows it becomes
-    `fit_platt` per label (without the bound on the slope).
+    sigmoids each row is a logistic regression. It makes use of labels that imply or exclude each
+    other, so that it also changes which samples rank first within a label; with C (C + 1)
+    parameters it needs many samples. The problem is convex and its prior is centred on the
+    identity, so that the likelihood of the fitted data never gets worse, and separable data,
+    one-class labels and a handful of samples have one finite optimum. As `off_diagonal` grows it
+    becomes `fit_platt` per label (without the bound on the slope).
 
     Args:
-      logits: (N, C) logits of validation data, finite; from probabilities by
-        `lddu.calibration.logit`.
+      logits: (N, C) finite logits of validation data; `lddu.calibration.logit` makes them from
+        probabilities.
       labels: (N, C) labels in [0, 1], hard or soft.
-      shrinkage: > 0, precision of the Gaussian prior on diagonal and bias.
-      off_diagonal: > 0, precision of the Gaussian prior on what other labels contribute.
-      weights: (N,) weights of the rows, >= 0; None means 1.
+      shrinkage: Precision of the Gaussian prior on diagonal and bias, > 0.
+      off_diagonal: Precision of the Gaussian prior on the contributions of other labels, > 0.
+      weights: (N,) weights of the rows, >= 0; None weights all rows equally.
 
     Returns:
       A `Matrix`.
@@ -76,11 +77,12 @@ def apply_matrix(state: Matrix, logits: ArrayLike) -> Array:
     """Calibrates logits: `weight @ logits + bias` for each sample.
 
     Args:
-      state: From `fit_matrix`.
+      state: Map from `fit_matrix`.
       logits: (..., C) logits.
 
     Returns:
-      (..., C) calibrated logits; unlike other calibrators, in another order within a label.
+      (..., C) calibrated logits; unlike with other calibrators, the order within a label may
+      change.
 
     Raises:
       ValueError: If C differs from the number of labels fitted.

@@ -17,8 +17,8 @@ class Platt(NamedTuple):
     """A fitted scaling, to be used with `apply_platt`.
 
     Attributes:
-      slope: (C,), >= 0; equal entries if shared.
-      bias: (C,) added logits; equal entries if shared.
+      slope: (C,) factors of the logits, >= 0; all equal if shared.
+      bias: (C,) added logits; all equal if shared.
     """
 
     slope: Array
@@ -39,22 +39,24 @@ def fit_platt(
         sum over samples and labels of weight * BCE(slope * logits + bias, labels)
         + shrinkage / 2 * ((slope - 1)^2 + bias^2), summed over the pairs fitted.
 
-    The problem is convex and its prior is centred on changing nothing. So the likelihood of the
-    fitted data never gets worse, and separable data, one-class labels and a handful of samples have
-    one finite optimum. Platt's smoothed targets would do that too, but forget the ranking of a
-    label of one class. The bound keeps the ranking where a model happens to rank backwards.
+    The problem is convex and its prior is centred on the identity. So the likelihood of the fitted
+    data never gets worse, and separable data, one-class labels and a handful of samples have one
+    finite optimum. Platt's smoothed targets would give one too, but would flatten the ranking
+    within a label of one class. The bound prevents a reversed ranking where a model happens to rank
+    backwards.
 
-    With `per_label` this is also vector scaling (Guo et al. 2017): a diagonal matrix and a bias,
-    which for labels with a sigmoid each is a Platt scaling of every label.
+    With `per_label` this is also vector scaling (Guo et al. 2017), a diagonal matrix and a bias:
+    where each label has a sigmoid of its own, that is Platt scaling of every label.
 
     Args:
-      logits: (N, C) logits of validation data, finite; from probabilities by
-        `lddu.calibration.logit`.
+      logits: (N, C) finite logits of validation data; `lddu.calibration.logit` makes them from
+        probabilities.
       labels: (N, C) labels in [0, 1], hard or soft.
-      per_label: One pair per label; else one is shared. Static under `jax.jit`.
-      shrinkage: > 0, precision of the Gaussian prior on slope - 1 and bias. An observation holds
-        p (1 - p) information about the bias, and logit^2 times that about the slope.
-      weights: (N,) weights of the rows, >= 0; None means 1.
+      per_label: Whether each label gets a pair of its own; otherwise all share one. Static under
+        `jax.jit`.
+      shrinkage: Precision of the Gaussian prior on slope - 1 and bias, > 0. An observation has
+        information p (1 - p) about the bias, and logit^2 times that about the slope.
+      weights: (N,) weights of the rows, >= 0; None weights all rows equally.
 
     Returns:
       A `Platt`.
@@ -67,6 +69,13 @@ def fit_platt(
       Platt, "Probabilistic Outputs for Support Vector Machines and Comparisons to Regularized
       Likelihood Methods", Advances in Large Margin Classifiers, 1999.
       Guo et al., "On Calibration of Modern Neural Networks", ICML 2017.
+
+    Example:
+      >>> import numpy as np
+      >>> from lddu import calibration
+      >>> state = calibration.fit_platt(np.zeros((100, 1)), np.arange(100)[:, None] < 75)
+      >>> round(float(1 / (1 + np.exp(-calibration.apply(state, [[0.0]])[0, 0]))), 2)
+      0.74
     """
     inputs.positive("shrinkage", shrinkage)
     return _fit(*inputs.fitting_data(logits, labels, weights), shrinkage, per_label)
@@ -76,7 +85,7 @@ def apply_platt(state: Platt, logits: ArrayLike) -> Array:
     """Calibrates logits: `slope * logits + bias`.
 
     Args:
-      state: From `fit_platt`.
+      state: Scaling from `fit_platt`.
       logits: (..., C) logits.
 
     Returns:

@@ -10,9 +10,9 @@ from lddu.config.checks import require, require_choices
 class ExecutionConfig:
     """How to compute: settings for speed and memory.
 
-    All but `dtype` leave the result of a run the same up to rounding: random draws depend on the
-    seed, the sample and the step, not on how the samples are laid out or divided among devices. So
-    a run may be continued under other settings; only its `dtype` must stay.
+    All but `dtype` leave the result of a run the same up to rounding: random draws do not depend on
+    how samples are laid out or divided among devices. So a run may be continued under other
+    settings; only its `dtype` must stay.
 
     Attributes:
       devices: Largest number of devices used in each process; 0 uses all of them, or one where they

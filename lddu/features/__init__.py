@@ -1,1 +1,1 @@
-"""From raw input to (T, D) feature arrays; data sets take such a function as an argument."""
+"""From raw input to (T, D) feature arrays, by functions that data sets take as an argument."""

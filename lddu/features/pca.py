@@ -9,25 +9,33 @@ from lddu.features.text import TextFeatures
 
 
 class PCA(NamedTuple):
-    """A projection: `mean` (D,) is taken away, then `axes` (D, dim) are applied."""
+    """A projection: rows minus `mean` (D,), times `axes` (D, dim)."""
 
     mean: np.ndarray
     axes: np.ndarray
 
 
 def fit(rows: np.ndarray, dim: int, axes_rows: int | None = None) -> PCA:
-    """The `dim` orthonormal directions of largest spread about the mean, largest first.
+    """Fits the `dim` orthonormal directions of largest variance about the mean, largest first.
 
     Args:
       rows: (N, D) training rows.
-      dim: Number of directions, at most D.
-      axes_rows: Fits the axes on this many first rows only, about the mean of all; None on all.
+      dim: Number of directions, 1 to D.
+      axes_rows: Number of first rows that the axes are fitted on, about the mean of all rows; None
+        takes all rows.
 
     Returns:
-      The projection. An axis points to where its entry of largest magnitude is positive.
+      The projection. The sign of an axis makes its entry of largest magnitude positive.
 
     Raises:
-      ValueError: If `rows` is not a non-empty matrix or `dim` is not in 1..D.
+      ValueError: If `rows` is not a non-empty matrix, or `dim` is not in 1..D.
+
+    Example:
+      >>> import numpy as np
+      >>> from lddu.features import pca
+      >>> state = pca.fit(np.array([[-2.0, 1.0], [2.0, 1.0]]), dim=1)
+      >>> pca.apply(state, np.array([[3.0, 1.0]])).tolist()
+      [[3.0]]
     """
     rows = np.asarray(rows, np.float64)
     if rows.ndim != 2 or not len(rows):
@@ -43,11 +51,28 @@ def fit(rows: np.ndarray, dim: int, axes_rows: int | None = None) -> PCA:
 
 
 def apply(state: PCA, rows: np.ndarray) -> np.ndarray:
-    """Projects (..., D) rows to (..., dim) float32."""
+    """Projects rows.
+
+    Args:
+      state: The projection, from `fit`.
+      rows: (..., D) rows.
+
+    Returns:
+      (..., dim) float32 rows.
+    """
     return ((rows - state.mean) @ state.axes).astype(np.float32)
 
 
 def reduced(features: TextFeatures, sentences: Sequence[str], dim: int) -> TextFeatures:
-    """Text features with `dim` dimensions, by components fitted on the words of `sentences`."""
+    """Returns text features with `dim` dimensions.
+
+    Args:
+      features: The text features to reduce.
+      sentences: Training sentences, on whose words the components are fitted.
+      dim: Number of components.
+
+    Raises:
+      ValueError: If the sentences have no words, or `dim` is not in 1..D.
+    """
     state = fit(np.concatenate(features(sentences)), dim)
     return lambda new: [apply(state, rows) for rows in features(new)]

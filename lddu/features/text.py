@@ -7,29 +7,35 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 TextFeatures = Callable[[Sequence[str]], list[np.ndarray]]
-"""From sentences to one (words, D) float array per sentence; words are what whitespace separates.
+"""From sentences to one (words, D) float array per sentence; whitespace separates words.
 
 A sentence without words gives a (0, D) array.
 """
 
 
 def hashed_words(dim: int = 96, shortest: int = 3, longest: int = 5) -> TextFeatures:
-    """Signed feature hashing of each word's character n-grams and of the word itself.
+    """Returns a function that hashes the character n-grams of each word, and the word, with signs.
 
     Words that share stems or endings get similar vectors, unrelated words nearly orthogonal ones.
-    Deterministic across machines and runs (Python's own `hash` of a string is not), blind to case.
+    The vectors are the same on all machines and in all runs, and ignore case.
 
     Args:
       dim: Width D of the vectors.
       shortest: Length of the shortest n-grams, with `<` and `>` marking the ends of the word.
-      longest: Length of the longest.
+      longest: Length of the longest n-grams.
 
     Returns:
-      A function from sentences to (words, dim) float32 arrays with rows of length 1 (or, rarely,
-      zero: when the features of a word cancel each other out).
+      A function from sentences to (words, dim) float32 arrays whose rows have length 1, or rarely
+      0, if the features of a word cancel each other out.
 
     Raises:
-      ValueError: If `dim` is not positive or not 1 <= shortest <= longest.
+      ValueError: If `dim` is not positive, or not 1 <= shortest <= longest.
+
+    Example:
+      >>> from lddu.features.text import hashed_words
+      >>> words, nothing = hashed_words(dim=8)(["Run Forrest run", ""])
+      >>> words.shape, nothing.shape, bool((words[0] == words[2]).all())
+      ((3, 8), (0, 8), True)
 
     References:
       Weinberger et al., Feature hashing, 2009, https://arxiv.org/abs/0902.2206.
@@ -43,7 +49,7 @@ def hashed_words(dim: int = 96, shortest: int = 3, longest: int = 5) -> TextFeat
     @functools.cache
     def vector(word: str) -> np.ndarray:
         marked = f"<{word}>"
-        # The tab keeps the whole word apart from the n-gram with the same letters.
+        # The tab tells the whole word from an n-gram with the same letters.
         features = [f"\t{word}"] + [
             marked[i : i + n]
             for n in range(shortest, longest + 1)
@@ -54,7 +60,7 @@ def hashed_words(dim: int = 96, shortest: int = 3, longest: int = 5) -> TextFeat
             digest = hashlib.blake2b(feature.encode(), digest_size=8).digest()
             code = int.from_bytes(digest, "little")
             out[(code >> 1) % dim] += 1.0 if code & 1 else -1.0
-        # Sums of signs: a vector shorter than 1 is zero, and stays so.
+        # The entries are sums of signs, so that a vector shorter than 1 is zero.
         return out / max(float(np.linalg.norm(out)), 1.0)
 
     def features_of(sentences: Sequence[str]) -> list[np.ndarray]:

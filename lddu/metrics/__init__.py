@@ -1,15 +1,22 @@
 """Metrics on NumPy probabilities (N, C) and labels (N, C) of any model.
 
 - `multilabel`: decisions (`threshold`) and their quality: `jaccard`, `hamming_loss`, `exact_match`,
-  `precision`, `recall`, `f1`; ranking: `auroc`, `average_precision`.
+  `precision`, `recall`, `f1`.
+- `ranking`: how well probabilities rank samples: `auroc`, `average_precision`.
 - `calibration`: `nll`, `brier`, `reliability`, `ece`, `mce`; soft labels are allowed.
 - `debiased`, `noise_floor`: `ece_debiased` and `ece_noise_floor`, for few samples.
 - `decomposition`: `brier_decomposition` into reliability, resolution, uncertainty; `sharpness`.
 - `selective`: `risk_coverage`, `aurc`, `excess_aurc`, `risk_at_coverage`, on (N,) entries;
   `per_label` and `per_sample` bring (N, C) arrays to them.
 - `error_detection`: `error_detection`, how well an uncertainty ranks wrong above right decisions.
-- `summary`: `summarise`, one row of a table with all of them.
+- `summary`: `summarise`, one row of a results table with all of them.
 - `bootstrap`: `bootstrap`, intervals of any of them; `paired_bootstrap`, differences of two models.
+
+Example:
+  >>> from lddu import metrics
+  >>> probs, labels = [[0.9, 0.2], [0.6, 0.7]], [[1, 0], [0, 1]]
+  >>> round(metrics.f1(metrics.threshold(probs), labels, "macro"), 4)
+  0.8333
 """
 
 from lddu.metrics.bootstrap import Difference, Interval, bootstrap, paired_bootstrap
@@ -18,8 +25,6 @@ from lddu.metrics.debiased import ece_debiased
 from lddu.metrics.decomposition import BrierDecomposition, brier_decomposition, sharpness
 from lddu.metrics.error_detection import ErrorDetection, error_detection
 from lddu.metrics.multilabel import (
-    auroc,
-    average_precision,
     exact_match,
     f1,
     hamming_loss,
@@ -29,6 +34,7 @@ from lddu.metrics.multilabel import (
     threshold,
 )
 from lddu.metrics.noise_floor import NoiseFloor, ece_noise_floor
+from lddu.metrics.ranking import auroc, average_precision
 from lddu.metrics.selective import (
     aurc,
     excess_aurc,

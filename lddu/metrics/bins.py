@@ -11,13 +11,13 @@ Average = Literal["pooled", "macro", "none"]
 
 
 class Bins(NamedTuple):
-    """Which of K bins each entry is in; (..., K) leads with C if each label has its own.
+    """The bin of each entry, for K bins, or K bins per label.
 
     Attributes:
       edges: (K + 1,) borders from 0 to 1, or (C, K + 1) if labels have borders of their own. A bin
-        holds its left border; the last holds both.
-      index: (N, C) places in the raveled (..., K) arrays.
-      shape: The shape (..., K).
+        includes its left border; the last includes both.
+      index: (N, C) position of each entry's bin in a raveled array of shape `shape`.
+      shape: (K,), or (C, K) with bins per label.
     """
 
     edges: np.ndarray
@@ -25,7 +25,7 @@ class Bins(NamedTuple):
     shape: tuple[int, ...]
 
     def total(self, values: np.ndarray | None = None) -> np.ndarray:
-        """Sums (..., K) of the (N, C) values in each bin; without values, their number."""
+        """Sums (N, C) values within each bin, or counts the entries if there are no values."""
         values = None if values is None else np.ravel(values)
         return np.bincount(self.index.ravel(), values, np.prod(self.shape)).reshape(self.shape)
 
@@ -35,30 +35,33 @@ def assign(probs: np.ndarray, bins: int, per_label: bool, binning: Binning) -> B
 
     Args:
       probs: (N, C) checked probabilities.
-      bins: Number of bins.
-      per_label: Bins of each label rather than of all N * C entries.
-      binning: "width": all bins equally wide. "mass": as many entries in each, give or take one;
-        equal probabilities stay together, so ties make bins unequal and may leave some empty.
+      bins: Number of bins, at least 1.
+      per_label: Whether each label gets bins of its own; otherwise all N * C entries share them.
+      binning: "width" makes all bins equally wide. "mass" puts equally many entries into each, give
+        or take one; equal probabilities stay together, so ties make bins unequal and may leave some
+        empty.
+
+    Returns:
+      The `Bins`.
 
     Raises:
-      ValueError: If there is not at least one bin, or `binning` is none of the two.
+      ValueError: If `bins` is below 1, or `binning` is neither "width" nor "mass".
     """
-    checks.choice("binning", binning, ("width", "mass"))
-    if bins < 1:
-        raise ValueError(f"bins={bins} is not at least 1")
+    checks.choice("binning", binning, Binning)
+    checks.at_least_one("bins", bins)
     columns = probs if per_label else probs.reshape(-1, 1)
     edges = np.linspace(0.0, 1.0, bins + 1)
-    # Comparing with the inner edges themselves, as rounding in p * bins would misplace some p.
+    # Entries are compared with the edges themselves: rounding in p * bins would misplace some.
     if binning == "width":
         index = np.searchsorted(edges[1:-1], columns, side="right")
     else:
         firsts = np.arange(1, bins) * len(columns) // bins
         edges = np.tile(edges, (columns.shape[1], 1))
         edges[:, 1:-1] = np.sort(columns, axis=0)[firsts].T
-        found = [
+        places = [
             np.searchsorted(e[1:-1], x, "right") for e, x in zip(edges, columns.T, strict=True)
         ]
-        index = np.stack(found, axis=1)
+        index = np.stack(places, axis=1)
     if not per_label:
         return Bins(edges.reshape(-1), index.reshape(probs.shape), (bins,))
     labels = probs.shape[1]

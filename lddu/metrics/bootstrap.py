@@ -1,8 +1,8 @@
-"""How sure is a score, and a difference of scores? Percentile bootstrap over samples or groups.
+"""Percentile bootstrap over samples or groups: the uncertainty of scores and their differences.
 
-The metric is any function of arrays whose first axis are the samples, such as those of this
-package. It returns a float, a 1-D array (one value per label) or a mapping of name -> float (as
-`summarise` does), and the results here take the same form.
+A metric is any function of arrays whose first axis is the samples, such as those of this package.
+It returns a float, a 1-D array (one value per label) or a mapping of name -> float (as `summarise`
+does), and the results here take the same form.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
+
+from lddu.metrics import checks
 
 Metric = Callable[..., float | np.ndarray | Mapping[str, float]]
 
@@ -22,7 +24,7 @@ class Interval(NamedTuple):
       low: Lower end of the interval; NaN without replicates.
       high: Upper end.
       replicates: Number of resamples on which the metric was finite. The others, such as resamples
-        without positives, are left out, so an interval from few of them deserves no trust.
+        without positives, are left out; do not trust an interval from few replicates.
     """
 
     estimate: float | np.ndarray
@@ -32,16 +34,16 @@ class Interval(NamedTuple):
 
 
 class Difference(NamedTuple):
-    """How much b scores above a, and whether that could be chance; floats or (K,) arrays.
+    """By how much model b scores above model a; floats, or (K,) arrays if the metric returns those.
 
     Attributes:
       estimate: The metric of b minus the metric of a, on all rows.
       low: Lower end of the percentile interval of the difference; NaN without replicates.
       high: Upper end.
-      p_value: Two-sided, 2 (1 + k) / (1 + replicates), at most 1, where k counts the differences of
-        the rarer sign; a difference of 0 counts to both signs. So it is at most 1 - level about
-        when the interval leaves out 0, and never below 2 / (1 + replicates).
-      replicates: Number of resamples on which the metric of both was finite.
+      p_value: Two-sided p-value of no difference: 2 (1 + k) / (1 + replicates), at most 1, where k
+        counts the differences of the rarer sign and 0 counts to both signs. It is at most 1 - level
+        about when the interval excludes 0, and never below 2 / (1 + replicates).
+      replicates: Number of resamples on which the metric was finite for both models.
     """
 
     estimate: float | np.ndarray
@@ -60,22 +62,23 @@ def bootstrap(
     groups: ArrayLike | None = None,
     progress: bool = False,
 ) -> Interval | dict[str, Interval]:
-    """Interval of a metric by drawing rows with replacement.
+    """Computes the interval of a metric by drawing rows with replacement.
 
     It says how the score would vary over test sets of this size, for this one trained model; the
     spread over training seeds comes on top. Percentile intervals of few rows (say, below 30, or of
     a metric that rests on few positives) are too narrow.
 
     Args:
-      metric: Called as `metric(*arrays)` on resampled rows. May return NaN where it is undefined.
-      *arrays: (N, ...) each. The same rows are drawn from all of them.
-      resamples: Number of resamples.
-      level: Of the interval, between 0 and 1.
-      seed: The result is a function of it. Equal seeds and N draw the same rows.
-      groups: (N,) ids. Rows that belong together (frames of a film, utterances of a speaker) are
-        drawn together, as whole groups with replacement; without it their correlation makes the
-        interval too narrow.
-      progress: Whether to show a bar.
+      metric: Function called as `metric(*arrays)` on resampled rows. It may return NaN where it is
+        undefined.
+      *arrays: (N, ...) arrays. The same rows are drawn from all of them.
+      resamples: Number of bootstrap resamples.
+      level: Confidence level of the interval, between 0 and 1.
+      seed: Seed of the draws. Equal seeds, N and groups draw the same rows.
+      groups: (N,) group of each row. Rows that belong together (frames of a film, utterances of a
+        speaker) are drawn together, as whole groups with replacement; with None, their correlation
+        would make the interval too narrow.
+      progress: Whether to show a progress bar.
 
     Returns:
       An `Interval`, or one per name if the metric returns a mapping.
@@ -88,6 +91,12 @@ def bootstrap(
       Efron and Tibshirani, "An Introduction to the Bootstrap", Chapman & Hall 1993.
       Davison and Hinkley, "Bootstrap Methods and their Application", Cambridge University Press
         1997 (resampling of groups: section 3.8).
+
+    Example:
+      >>> from lddu import metrics
+      >>> interval = metrics.bootstrap(metrics.brier, [[0.9], [0.2], [0.6]], [[1], [0], [0]])
+      >>> interval.low <= interval.estimate <= interval.high, interval.replicates
+      (True, 1000)
     """
     views = [tuple(map(np.asarray, arrays))]
     like, (estimate,), (table,) = _scores(metric, views, resamples, level, seed, groups, progress)
@@ -105,32 +114,41 @@ def paired_bootstrap(
     groups: ArrayLike | None = None,
     progress: bool = False,
 ) -> Difference | dict[str, Difference]:
-    """Difference of a metric between two models on the same rows.
+    """Computes the difference of a metric between two models on the same rows, with its interval.
 
     Both models are scored on the same resamples, so that what is easy or hard for both cancels.
 
     Args:
-      metric: Called as `metric(*a, *shared)` and `metric(*b, *shared)` on resampled rows.
+      metric: Function called as `metric(*a, *shared)` and `metric(*b, *shared)` on resampled rows.
+        It may return NaN where it is undefined.
       a: (N, ...) array of the first model, such as its probabilities, or a tuple of such arrays.
       b: The same of the second model. A positive difference means that b has the larger value.
-      *shared: (N, ...) arrays that go to both, such as labels.
-      resamples: As in `bootstrap`, and so the arguments that follow.
-      level: Of the interval.
-      seed: The result is a function of it.
-      groups: (N,) ids of rows that are drawn together.
-      progress: Whether to show a bar.
+      *shared: (N, ...) arrays passed for both models, such as labels.
+      resamples: Number of bootstrap resamples.
+      level: Confidence level of the interval, between 0 and 1.
+      seed: Seed of the draws. Equal seeds, N and groups draw the same rows.
+      groups: (N,) group of each row; whole groups are drawn, as in `bootstrap`.
+      progress: Whether to show a progress bar.
 
     Returns:
       A `Difference`, or one per name if the metric returns a mapping. With many metrics or models,
       correct the p-values for their number.
 
     Raises:
-      ValueError: As `bootstrap` does.
+      ValueError: If arrays differ in length, there are fewer than two rows or groups, an option is
+        out of range, or the metric returns something else than documented.
 
     References:
       Koehn, "Statistical Significance Tests for Machine Translation Evaluation", EMNLP 2004.
       Davison and Hinkley, "Bootstrap Methods and their Application", Cambridge University Press
         1997.
+
+    Example:
+      >>> from lddu import metrics
+      >>> a, b, labels = [[0.6], [0.5], [0.7]], [[0.9], [0.2], [0.8]], [[1], [0], [1]]
+      >>> difference = metrics.paired_bootstrap(metrics.brier, a, b, labels)
+      >>> difference.estimate < 0, difference.high < 0
+      (True, True)
     """
     views = []
     for model in (a, b):
@@ -154,11 +172,9 @@ def _scores(
     groups: ArrayLike | None,
     progress: bool,
 ) -> tuple[Any, np.ndarray, np.ndarray]:
-    """Scores of V models: one result of the metric, its values (V, K), replicates (V, R, K)."""
-    if not resamples >= 1:
-        raise ValueError(f"resamples={resamples} is not at least 1; 1000 is usual")
-    if not 0 < level < 1:
-        raise ValueError(f"level={level} must lie between 0 and 1; 0.95 is usual")
+    """Returns one result of the metric, its values (V, K) and replicates (V, R, K) of V models."""
+    checks.at_least_one("resamples", resamples)
+    checks.fraction("level", level)
     draws = _draws(_rows(views), resamples, seed, groups)
     like = metric(*views[0])
     estimates = np.stack([_values(like, like), *(_values(metric(*v), like) for v in views[1:])])
@@ -172,28 +188,28 @@ def _scores(
 
 
 def _values(result: Any, like: Any) -> np.ndarray:
-    """What the metric returned, as (K,), checked to be of the form of its first result."""
+    """Returns a result of the metric as (K,), checked to have the form of its first result."""
     names, wanted = (tuple(x) if isinstance(x, Mapping) else None for x in (result, like))
     if names != wanted:
         raise ValueError(f"metric returned names {names} after {wanted}; return the same each time")
-    found, first = (
+    values, first = (
         np.asarray(list(x.values()) if isinstance(x, Mapping) else x) for x in (result, like)
     )
-    if found.dtype.kind not in "biuf" or found.ndim > 1:
+    if values.dtype.kind not in "biuf" or values.ndim > 1:
         raise ValueError(
-            f"metric returned {type(result).__name__} of shape {found.shape}, must return a float, "
-            "a 1-D array or a mapping of name -> float"
+            f"metric returned {type(result).__name__} of shape {values.shape}, must return a "
+            "float, a 1-D array or a mapping of name -> float"
         )
-    if found.shape != first.shape:
+    if values.shape != first.shape:
         raise ValueError(
-            f"metric returned shape {found.shape} after {first.shape}; return as many values each "
+            f"metric returned shape {values.shape} after {first.shape}; return as many values each "
             "time, with NaN where one is undefined"
         )
-    return np.atleast_1d(found).astype(np.float64)
+    return np.atleast_1d(values).astype(np.float64)
 
 
 def _rows(views: Sequence[tuple[np.ndarray, ...]]) -> int:
-    """The number of rows that all arrays share."""
+    """Returns the number of rows that all arrays share."""
     shapes = [x.shape for view in views for x in view]
     if not shapes:
         raise ValueError("no arrays given; pass at least one with a row per sample")
@@ -206,14 +222,14 @@ def _rows(views: Sequence[tuple[np.ndarray, ...]]) -> int:
 
 
 def _draws(n: int, resamples: int, seed: int, groups: ArrayLike | None) -> Iterator[np.ndarray]:
-    """Row numbers of each resample. Checks at once, draws when asked."""
+    """Returns an iterator over the row numbers of each resample; checks arguments at once."""
     members = None
     if groups is not None:
         groups = np.asarray(groups)
         if groups.shape != (n,):
-            raise ValueError(f"groups has shape {groups.shape}, must be one id per row, ({n},)")
+            raise ValueError(f"groups has shape {groups.shape}, must be one group per row, ({n},)")
         if np.any(groups != groups):
-            raise ValueError("groups holds NaN; give such rows an id of their own")
+            raise ValueError("groups holds NaN; give such rows a group of their own")
         _, index, sizes = np.unique(groups, return_inverse=True, return_counts=True)
         members = np.split(np.argsort(index, kind="stable"), np.cumsum(sizes)[:-1])
     units = n if members is None else len(members)
@@ -234,7 +250,7 @@ def _count(table: np.ndarray) -> np.ndarray:
 
 
 def _percentiles(table: np.ndarray, level: float) -> np.ndarray:
-    """Ends (2, K) of the central interval of replicates (R, K), NaN left out."""
+    """Returns the ends (2, K) of the central interval of replicates (R, K), without NaN."""
     ends = np.full((2, table.shape[1]), np.nan)
     for k, column in enumerate(table.T):
         kept = column[~np.isnan(column)]
@@ -244,7 +260,7 @@ def _percentiles(table: np.ndarray, level: float) -> np.ndarray:
 
 
 def _packed(kind: type, like: Any, *columns: np.ndarray) -> Any:
-    """Columns (K,) as `kind`, in the form in which the metric returned `like`."""
+    """Returns columns (K,) as `kind`, in the form in which the metric returned `like`."""
     if isinstance(like, Mapping):
         return {name: kind(*(x[k].item() for x in columns)) for k, name in enumerate(like)}
     return kind(*(x[0].item() for x in columns)) if np.ndim(like) == 0 else kind(*columns)

@@ -1,8 +1,7 @@
 """Are the probabilities true? Proper scores, reliability diagrams, calibration error.
 
-Shapes: `probs` (N, C) in [0, 1]; `labels` (N, C) in [0, 1], where a soft label is the share of
-annotators who chose it. Everything raises ValueError, naming argument and shape, on other values,
-NaN, or shapes that differ.
+`probs` are (N, C) probabilities; `labels` (N, C) in [0, 1], where a soft label is the share of
+annotators who chose it.
 """
 
 from typing import NamedTuple
@@ -13,18 +12,18 @@ from numpy.typing import ArrayLike
 from lddu.metrics import checks
 from lddu.metrics.bins import Average, Binning, assign
 
-CLIP = 1e-7  # about the resolution of float32 at 1: such a model cannot mean more
+CLIP = 1e-7  # about the resolution of float32 at 1: finer distinctions there mean nothing
 
 
 class Reliability(NamedTuple):
-    """A reliability diagram of K bins; arrays (..., K) lead with C if per label.
+    """A reliability diagram of K bins; with one per label, arrays are (C, K) rather than (K,).
 
     Attributes:
-      edges: (K + 1,) bin borders from 0 to 1. A bin holds its left border; the last holds both.
-        (C, K + 1) for bins of equal mass per label.
-      counts: (..., K) entries in each bin.
-      mean_prob: (..., K) mean probability in each bin; NaN where it is empty.
-      observed: (..., K) mean label in each bin; NaN where it is empty.
+      edges: (K + 1,) bin borders from 0 to 1, or (C, K + 1) for bins of equal mass per label. A bin
+        includes its left border; the last includes both.
+      counts: (K,) or (C, K) number of entries in each bin.
+      mean_prob: (K,) or (C, K) mean probability in each bin; NaN where it is empty.
+      observed: (K,) or (C, K) mean label in each bin; NaN where it is empty.
     """
 
     edges: np.ndarray
@@ -34,15 +33,23 @@ class Reliability(NamedTuple):
 
 
 def nll(probs: ArrayLike, labels: ArrayLike) -> float:
-    """Mean negative log-likelihood per entry in nats (binary cross-entropy); lower is better.
+    """Computes the mean negative log-likelihood per entry (binary cross-entropy).
 
     Args:
       probs: (N, C) probabilities, clipped to [1e-7, 1 - 1e-7] so that an entry costs at
         most 16.2.
-      labels: (N, C) labels, soft ones allowed.
+      labels: (N, C) labels in [0, 1], hard or soft.
 
     Returns:
-      Mean over the N * C entries of -(y log p + (1 - y) log(1 - p)).
+      Mean over the N * C entries of -(y log p + (1 - y) log(1 - p)), in nats; lower is better.
+
+    Raises:
+      ValueError: If shapes differ or values are NaN or outside [0, 1].
+
+    Example:
+      >>> from lddu import metrics
+      >>> round(metrics.nll([[0.5, 0.9]], [[1, 1]]), 4)
+      0.3993
     """
     probs, labels = checks.probs_and_labels(probs, labels, soft=True)
     probs = np.clip(probs, CLIP, 1 - CLIP)
@@ -50,10 +57,25 @@ def nll(probs: ArrayLike, labels: ArrayLike) -> float:
 
 
 def brier(probs: ArrayLike, labels: ArrayLike) -> float:
-    """Mean over the N * C entries of (p - y)^2; lower is better. Soft labels are allowed.
+    """Computes the Brier score: the mean squared difference of probabilities and labels.
+
+    Args:
+      probs: (N, C) probabilities.
+      labels: (N, C) labels in [0, 1], hard or soft.
+
+    Returns:
+      Mean over the N * C entries of (p - y)^2, in [0, 1]; lower is better.
+
+    Raises:
+      ValueError: If shapes differ or values are NaN or outside [0, 1].
 
     References:
       Brier, "Verification of Forecasts Expressed in Terms of Probability", 1950.
+
+    Example:
+      >>> from lddu import metrics
+      >>> metrics.brier([[0.5, 1.0]], [[1, 1]])
+      0.125
     """
     probs, labels = checks.probs_and_labels(probs, labels, soft=True)
     return float(np.mean(np.square(probs - labels)))
@@ -66,25 +88,35 @@ def reliability(
     per_label: bool = False,
     binning: Binning = "width",
 ) -> Reliability:
-    """Groups entries by probability and compares it with what was observed.
+    """Groups entries by probability and compares each group with the observed frequency.
 
     Args:
       probs: (N, C) probabilities.
-      labels: (N, C) labels, soft ones allowed.
+      labels: (N, C) labels in [0, 1], hard or soft.
       bins: Number of bins.
-      per_label: One diagram per label rather than one over all N * C entries.
-      binning: Bins of equal "width", or of equal "mass": as many entries in each, give or take one.
-        Equal probabilities stay in one bin, so ties make masses unequal and may leave bins empty.
+      per_label: Whether each label gets a diagram of its own; otherwise one covers all N * C
+        entries.
+      binning: Bins of equal "width", or of equal "mass": equally many entries in each, give or take
+        one. Equal probabilities stay in one bin, so ties make masses unequal and may leave bins
+        empty.
 
     Returns:
       A `Reliability` of (bins,) arrays, or (C, bins) per label.
+
+    Raises:
+      ValueError: If shapes differ, values are NaN or outside [0, 1], or an option is unknown.
+
+    Example:
+      >>> from lddu import metrics
+      >>> metrics.reliability([[0.2, 0.3, 0.9]], [[0, 1, 1]], bins=2).observed.tolist()
+      [0.5, 1.0]
     """
     probs, labels = checks.probs_and_labels(probs, labels, soft=True)
-    found = assign(probs, bins, per_label, binning)
-    counts = found.total()
+    groups = assign(probs, bins, per_label, binning)
+    counts = groups.total()
     divisor = np.where(counts > 0, counts, np.nan)
     return Reliability(
-        found.edges, counts, found.total(probs) / divisor, found.total(labels) / divisor
+        groups.edges, counts, groups.total(probs) / divisor, groups.total(labels) / divisor
     )
 
 
@@ -95,29 +127,41 @@ def ece(
     average: Average = "pooled",
     binning: Binning = "width",
 ) -> float | np.ndarray:
-    """Expected calibration error: mean |observed - mean probability| over bins, by their counts.
+    """Computes the expected calibration error: mean |observed - mean probability| over bins.
 
-    This is the calibration of the probability of each label, not of the top class. On few samples
-    it is biased upwards, in the order of sqrt(bins / N): `ece_noise_floor` says how far, and
-    `ece_debiased` corrects for it. It is blind to how informative the probabilities are: read it
-    beside `nll`.
+    Bins are weighted by their counts. This is the calibration of the probability of each label, not
+    of the top class. On few samples it is biased upwards, in the order of sqrt(bins / N):
+    `ece_noise_floor` says how far, and `ece_debiased` corrects for it. It is blind to how
+    informative the probabilities are: read it beside `nll`.
 
     Args:
       probs: (N, C) probabilities.
-      labels: (N, C) labels, soft ones allowed.
+      labels: (N, C) labels in [0, 1], hard or soft.
       bins: Number of bins.
-      average: "pooled" bins all N * C entries together, so that labels' errors may cancel; "none"
+      average: "pooled" bins all N * C entries together, so that errors of labels may cancel; "none"
         returns one value per label, "macro" their mean.
-      binning: As `reliability` takes it. "mass" gives the adaptive calibration error, which does
-        not lump the many small probabilities of rare labels into one bin.
+      binning: Bins of equal "width", or of equal "mass" (equally many entries), which gives the
+        adaptive calibration error: it does not lump the many small probabilities of rare labels
+        into one bin.
 
     Returns:
       A float in [0, 1], or (C,) for "none"; lower is better.
+
+    Raises:
+      ValueError: If shapes differ, values are NaN or outside [0, 1], or an option is unknown.
 
     References:
       Naeini et al., "Obtaining Well Calibrated Probabilities Using Bayesian Binning", AAAI 2015.
       Guo et al., "On Calibration of Modern Neural Networks", ICML 2017.
       Nixon et al., "Measuring Calibration in Deep Learning", CVPR Workshops 2019 (adaptive bins).
+
+    Example:
+      >>> from lddu import metrics
+      >>> probs, labels = [[0.25], [0.25], [0.75], [0.75]], [[0], [1], [1], [1]]
+      >>> metrics.ece(probs, labels)
+      0.25
+      >>> metrics.ece(probs, labels, binning="mass")
+      0.25
     """
     counts, gaps = _gaps(probs, labels, bins, average, binning)
     errors = np.sum(counts * gaps, axis=-1) / np.sum(counts, axis=-1)
@@ -131,10 +175,24 @@ def mce(
     average: Average = "pooled",
     binning: Binning = "width",
 ) -> float | np.ndarray:
-    """Maximum calibration error: the largest |observed - mean probability| of any bin.
+    """Computes the maximum calibration error: the largest |observed - mean probability| of a bin.
 
     The bin with the fewest entries often decides it, and one entry can make it 1; bins of equal
-    mass avoid the worst of that. Arguments and result as in `ece`.
+    mass avoid the worst of that.
+
+    Args:
+      probs: (N, C) probabilities.
+      labels: (N, C) labels in [0, 1], hard or soft.
+      bins: Number of bins.
+      average: "pooled" bins all N * C entries together; "none" returns one value per label, "macro"
+        their mean.
+      binning: Bins of equal "width" or of equal "mass" (equally many entries).
+
+    Returns:
+      A float in [0, 1], or (C,) for "none"; lower is better.
+
+    Raises:
+      ValueError: If shapes differ, values are NaN or outside [0, 1], or an option is unknown.
 
     References:
       Naeini et al., "Obtaining Well Calibrated Probabilities Using Bayesian Binning", AAAI 2015.
@@ -146,7 +204,7 @@ def mce(
 def _gaps(
     probs: ArrayLike, labels: ArrayLike, bins: int, average: str, binning: str
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Counts and |observed - mean probability| of bins (..., K), 0 where a bin is empty."""
-    checks.choice("average", average, ("pooled", "macro", "none"))
+    """Returns counts and |observed - mean probability| of the bins, 0 where a bin is empty."""
+    checks.choice("average", average, Average)
     diagram = reliability(probs, labels, bins, average != "pooled", binning)
     return diagram.counts, np.nan_to_num(np.abs(diagram.observed - diagram.mean_prob))

@@ -1,18 +1,22 @@
 """Input checks shared by metrics and calibrators: every message names the argument and the cure."""
 
+from typing import Any, get_args
+
 import numpy as np
 from numpy.typing import ArrayLike
 
 
 def same_shape(ndim: int = 2, **arrays: ArrayLike) -> None:
-    """Requires non-empty arrays of one shape. Looks at shapes only, so it works under `jax.jit`.
+    """Raises unless arrays are not empty and have one shape.
+
+    Looks at shapes only, and so works under `jax.jit`.
 
     Args:
       ndim: Number of axes: 2 for (samples, labels), 1 for (entries,).
       **arrays: The arguments under their names.
 
     Raises:
-      ValueError: If an array has another number of axes, no entries, or a shape of its own.
+      ValueError: If an array has another number of axes or no entries, or shapes differ.
     """
     wanted = "(samples, labels)" if ndim == 2 else "(entries,)"
     hint = "; for one label pass a single column, x[:, None]" if ndim == 2 else "; use x.ravel()"
@@ -28,10 +32,10 @@ def same_shape(ndim: int = 2, **arrays: ArrayLike) -> None:
 
 
 def finite(name: str, values: ArrayLike) -> np.ndarray:
-    """The values as float64.
+    """Returns the values as float64.
 
     Raises:
-      ValueError: If any is NaN or infinite.
+      ValueError: If any value is NaN or infinite.
     """
     values = np.asarray(values, np.float64)
     bad = np.count_nonzero(~np.isfinite(values))
@@ -43,10 +47,10 @@ def finite(name: str, values: ArrayLike) -> np.ndarray:
 
 
 def unit_interval(name: str, values: ArrayLike) -> np.ndarray:
-    """The values as float64.
+    """Returns the values as float64.
 
     Raises:
-      ValueError: If any is NaN, infinite or outside [0, 1].
+      ValueError: If any value is NaN, infinite or outside [0, 1].
     """
     values = finite(name, values)
     low, high = values.min(), values.max()
@@ -59,10 +63,10 @@ def unit_interval(name: str, values: ArrayLike) -> np.ndarray:
 
 
 def binary(name: str, values: ArrayLike) -> np.ndarray:
-    """The values as bool.
+    """Returns the values as bool.
 
     Raises:
-      ValueError: If any is neither 0 nor 1.
+      ValueError: If any value is neither 0 nor 1.
     """
     values = finite(name, values)
     soft = (values != 0) & (values != 1)
@@ -78,23 +82,52 @@ def binary(name: str, values: ArrayLike) -> np.ndarray:
 def probs_and_labels(
     probs: ArrayLike, labels: ArrayLike, soft: bool = False
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Checked (N, C) probabilities and labels: float64 labels if `soft`, else bool."""
+    """Returns checked (N, C) probabilities and labels: float64 labels if `soft`, else bool.
+
+    Raises:
+      ValueError: If shapes differ, or values are NaN, out of range or (unless `soft`) soft labels.
+    """
     same_shape(probs=probs, labels=labels)
     check = unit_interval if soft else binary
     return unit_interval("probs", probs), check("labels", labels)
 
 
 def decisions_and_labels(decisions: ArrayLike, labels: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-    """Checked (N, C) bool decisions and labels."""
+    """Returns checked (N, C) bool decisions and labels.
+
+    Raises:
+      ValueError: If shapes differ or values are neither 0 nor 1.
+    """
     same_shape(decisions=decisions, labels=labels)
     return binary("decisions", decisions), binary("labels", labels)
 
 
-def choice(name: str, value: str, choices: tuple[str, ...]) -> None:
-    """Requires one of the named options.
+def choice(name: str, value: Any, literal: Any) -> None:
+    """Raises unless the value is one of the options of a `Literal`.
 
     Raises:
-      ValueError: If `value` is none of `choices`.
+      ValueError: If it is not.
     """
+    choices = get_args(literal)
     if value not in choices:
         raise ValueError(f"{name}={value!r}; choose one of {', '.join(map(repr, choices))}")
+
+
+def at_least_one(name: str, value: int) -> None:
+    """Raises unless a number of things is at least 1.
+
+    Raises:
+      ValueError: If it is not.
+    """
+    if not value >= 1:
+        raise ValueError(f"{name}={value} must be at least 1")
+
+
+def fraction(name: str, value: float) -> None:
+    """Raises unless a number lies strictly between 0 and 1.
+
+    Raises:
+      ValueError: If it does not.
+    """
+    if not 0 < value < 1:
+        raise ValueError(f"{name}={value} must lie strictly between 0 and 1")

@@ -1,4 +1,4 @@
-"""Calibration error without the share that mere noise adds."""
+"""Calibration error corrected for what sampling noise adds to it."""
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -15,44 +15,52 @@ def ece_debiased(
     binning: Binning = "mass",
     squared: bool = False,
 ) -> float | np.ndarray:
-    """Root mean squared calibration error, corrected for the noise of the bins' means.
+    """Computes the root mean squared calibration error, corrected for the noise of bin means.
 
-    With r = probability - label, a bin of n entries contributes, by its count,
+    With r = probability - label, a bin of n entries contributes, weighted by its count,
 
         mean(r)^2 - var(r) / n,    var with n - 1 in the denominator.
 
     The second term is what the noise of n labels adds to the first, so the sum is an unbiased
     estimate of the squared calibration error at these bins; for calibrated probabilities its
-    expectation is 0 at any N. Where all probabilities of a bin are equal, as its authors assume, it
-    is the estimator of Kumar et al.; taking the variance of r rather than that of the labels keeps
-    it unbiased for calibrated probabilities that vary within a bin.
+    expectation is 0 at any N. Where all probabilities of a bin are equal, as Kumar et al. assume,
+    it is their estimator; taking the variance of r rather than that of the labels keeps it unbiased
+    for calibrated probabilities that vary within a bin.
 
     Args:
       probs: (N, C) probabilities.
-      labels: (N, C) labels, soft ones allowed.
+      labels: (N, C) labels in [0, 1], hard or soft.
       bins: Number of bins. A bin of one entry has no variance and is left out, so take at most
         half as many bins as entries.
       average: "pooled" bins all N * C entries together; "none" returns one value per label;
         "macro" averages their squares before the root is taken, so that noise cancels.
-      binning: As `reliability` takes it; equal "mass", as in the paper, is the default.
-      squared: Return the unbiased square itself, which noise can make negative. Use it to average
-        over folds or test sets; the root clips it at 0 first, which is not unbiased.
+      binning: Bins of equal "mass" (equally many entries), as in the paper, or of equal "width".
+      squared: Whether to return the unbiased square, which noise can make negative. Use it to
+        average over folds or test sets; the root clips it at 0 first, which is not unbiased.
 
     Returns:
       A float, or (C,) for "none", of at most 1; lower is better. NaN if every bin has one entry.
       Being quadratic, it is no smaller than an `ece` without noise would be.
 
+    Raises:
+      ValueError: If shapes differ, values are NaN or outside [0, 1], or an option is unknown.
+
     References:
       Kumar, Liang and Ma, "Verified Uncertainty Calibration", NeurIPS 2019.
+
+    Example:
+      >>> from lddu import metrics
+      >>> round(metrics.ece_debiased([[0.9]] * 4, [[1], [0], [0], [0]], bins=1, squared=True), 4)
+      0.36
     """
-    checks.choice("average", average, ("pooled", "macro", "none"))
+    checks.choice("average", average, Average)
     probs, labels = checks.probs_and_labels(probs, labels, soft=True)
-    found = assign(probs, bins, average != "pooled", binning)
+    groups = assign(probs, bins, average != "pooled", binning)
     residuals = probs - labels
-    counts = found.total()
-    means = found.total(residuals) / np.maximum(counts, 1)
-    deviations = residuals - means.ravel()[found.index]
-    noise = found.total(np.square(deviations)) / np.maximum(counts * (counts - 1), 1)
+    counts = groups.total()
+    means = groups.total(residuals) / np.maximum(counts, 1)
+    deviations = residuals - means.ravel()[groups.index]
+    noise = groups.total(np.square(deviations)) / np.maximum(counts * (counts - 1), 1)
     weights = np.where(counts > 1, counts, 0)
     total = np.sum(weights, axis=-1)
     errors = np.sum(weights * (np.square(means) - noise), axis=-1)

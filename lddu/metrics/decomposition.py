@@ -1,4 +1,4 @@
-"""What the Brier score is made of: calibration, information, and what nobody could know."""
+"""The parts of the Brier score: calibration, information, and the noise of the labels."""
 
 from typing import NamedTuple
 
@@ -10,7 +10,7 @@ from lddu.metrics.bins import Average, Binning, assign
 
 
 class BrierDecomposition(NamedTuple):
-    """Parts of the Brier score, floats or (C,) arrays, all in its unit.
+    """The parts of the Brier score: floats, or (C,) arrays per label.
 
     brier = reliability - resolution + uncertainty + within_variance - within_covariance, exactly.
 
@@ -22,8 +22,8 @@ class BrierDecomposition(NamedTuple):
       uncertainty: Variance of the labels; base rate (1 - base rate) for hard ones. It belongs to
         the data, not to the model.
       within_variance: Variance of probabilities within their bins.
-      within_covariance: Twice the covariance of probabilities and labels within their bins. What
-        it exceeds within_variance by is resolution that the bins were too wide to show.
+      within_covariance: Twice the covariance of probabilities and labels within their bins. Its
+        excess over within_variance is resolution that the bins are too wide to show.
     """
 
     reliability: float | np.ndarray
@@ -48,29 +48,38 @@ def brier_decomposition(
 
     Args:
       probs: (N, C) probabilities.
-      labels: (N, C) labels, soft ones allowed.
+      labels: (N, C) labels in [0, 1], hard or soft.
       bins: Number of bins.
       average: "pooled" bins all N * C entries together, with one base rate, so that knowing which
         labels are rare counts as resolution; "none" returns one value per label, "macro" their
         mean. Pooled and macro parts both sum to `brier(probs, labels)`.
-      binning: As `reliability` takes it.
+      binning: Bins of equal "width" or of equal "mass" (equally many entries).
 
     Returns:
       A `BrierDecomposition`.
+
+    Raises:
+      ValueError: If shapes differ, values are NaN or outside [0, 1], or an option is unknown.
 
     References:
       Murphy, "A New Vector Partition of the Probability Score", Journal of Applied Meteorology
         1973.
       Stephenson, Coelho and Jolliffe, "Two Extra Components in the Brier Score Decomposition",
         Weather and Forecasting 2008.
+
+    Example:
+      >>> from lddu import metrics
+      >>> parts = metrics.brier_decomposition([[0.25], [0.25], [0.75]], [[0], [1], [1]])
+      >>> round(parts.reliability, 4), round(parts.resolution, 4)
+      (0.0625, 0.0556)
     """
-    checks.choice("average", average, ("pooled", "macro", "none"))
+    checks.choice("average", average, Average)
     probs, labels = checks.probs_and_labels(probs, labels, soft=True)
-    found = assign(probs, bins, average != "pooled", binning)
+    groups = assign(probs, bins, average != "pooled", binning)
     axis = None if average == "pooled" else 0
-    divisor = np.maximum(found.total(), 1)
+    divisor = np.maximum(groups.total(), 1)
     # Each entry takes the means of its bin, so that parts are plain means over entries.
-    prob, observed = ((found.total(x) / divisor).ravel()[found.index] for x in (probs, labels))
+    prob, observed = ((groups.total(x) / divisor).ravel()[groups.index] for x in (probs, labels))
     rate = np.mean(labels, axis=axis)
     parts = (
         np.square(prob - observed),
@@ -84,12 +93,12 @@ def brier_decomposition(
 
 
 def sharpness(probs: ArrayLike, average: Average = "pooled") -> float | np.ndarray:
-    """Variance of the probabilities: how far they dare to leave their mean.
+    """Computes the sharpness: the variance of the probabilities.
 
-    It looks at forecasts alone. 0 is a model that always says the same, mean p (1 - mean p) one
-    that says only 0 and 1; the gap to that bound is the mean of p (1 - p). For calibrated
-    probabilities it is their resolution, so that brier = uncertainty - sharpness; for others it
-    can be mere over-confidence. "Maximise sharpness subject to calibration" (Gneiting et al.).
+    It looks at forecasts alone. It is 0 for a model that always gives the same probability and
+    mean p (1 - mean p) for one that gives only 0 and 1; the gap to that bound is the mean of
+    p (1 - p). For calibrated probabilities it is their resolution, so that
+    brier = uncertainty - sharpness; for others it can be mere over-confidence.
 
     Args:
       probs: (N, C) probabilities.
@@ -99,13 +108,16 @@ def sharpness(probs: ArrayLike, average: Average = "pooled") -> float | np.ndarr
     Returns:
       A float in [0, 0.25], or (C,) for "none".
 
+    Raises:
+      ValueError: If `probs` are not (N, C), are NaN or outside [0, 1], or `average` is unknown.
+
     References:
       Murphy and Winkler, "A General Framework for Forecast Verification", Monthly Weather Review
         1987.
       Gneiting, Balabdaoui and Raftery, "Probabilistic Forecasts, Calibration and Sharpness",
-        Journal of the Royal Statistical Society B 2007.
+        Journal of the Royal Statistical Society B 2007 (maximise it subject to calibration).
     """
-    checks.choice("average", average, ("pooled", "macro", "none"))
+    checks.choice("average", average, Average)
     checks.same_shape(probs=probs)
     spread = np.var(checks.unit_interval("probs", probs), axis=None if average == "pooled" else 0)
     return spread if average == "none" else float(np.mean(spread))

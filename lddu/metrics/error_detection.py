@@ -1,21 +1,21 @@
-"""Can the uncertainty tell wrong decisions from right ones?"""
+"""Detection of wrong decisions by their uncertainty."""
 
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lddu.metrics import checks, multilabel
+from lddu.metrics import checks, ranking
 
 
 class ErrorDetection(NamedTuple):
-    """How well an uncertainty finds wrong decisions; NaN if all are right or all are wrong.
+    """How well an uncertainty detects wrong decisions; NaN if all are right or all are wrong.
 
     Attributes:
       auroc: Probability that a random wrong decision is more uncertain than a random right one,
-        ties counting half; 0.5 is no information.
+        ties counting half; 0.5 for an uncertainty without information.
       average_precision: Mean precision of flagging the most uncertain, at each wrong decision; the
-        share of wrong decisions is no information.
+        share of wrong decisions for an uncertainty without information.
     """
 
     auroc: float
@@ -26,13 +26,13 @@ def error_detection(wrong: ArrayLike, uncertainty: ArrayLike) -> ErrorDetection:
     """Scores an uncertainty as a detector of wrong decisions.
 
     Args:
-      wrong: (N,) whether each decision is wrong, 0 or 1. Ravel (N, C) arrays to pool labels; for
-        each label, `per_label(error_detection, wrong, uncertainty)`.
-      uncertainty: (N,) finite; only its order matters.
+      wrong: (N,) whether each decision is wrong, 0 or 1. Ravel (N, C) arrays to pool labels; use
+        `per_label(error_detection, wrong, uncertainty)` to score each label.
+      uncertainty: (N,) finite uncertainty of each decision; only its order matters.
 
     Returns:
-      An `ErrorDetection`. Better models leave only hard errors, so compare uncertainties of one
-      model by it, not models.
+      An `ErrorDetection`. Better models leave only hard errors, so use it to compare uncertainties
+      of one model, not models.
 
     Raises:
       ValueError: If shapes differ, are not 1-D, or values are NaN, infinite or not 0 or 1.
@@ -40,12 +40,15 @@ def error_detection(wrong: ArrayLike, uncertainty: ArrayLike) -> ErrorDetection:
     References:
       Hendrycks and Gimpel, "A Baseline for Detecting Misclassified and Out-of-Distribution Examples
         in Neural Networks", ICLR 2017.
+
+    Example:
+      >>> from lddu import metrics
+      >>> metrics.error_detection([0, 1, 0, 1], [0.1, 0.3, 0.2, 0.9]).auroc
+      1.0
     """
     checks.same_shape(ndim=1, wrong=wrong, uncertainty=uncertainty)
     wrong = checks.binary("wrong", wrong)[:, None]
-    # The scores of `multilabel` want [0, 1]: ranks keep order and ties.
+    # `ranking` takes probabilities: ranks scaled to [0, 1] keep order and ties.
     _, rank = np.unique(checks.finite("uncertainty", uncertainty), return_inverse=True)
     scaled = (rank / max(rank.max(), 1))[:, None]
-    return ErrorDetection(
-        multilabel.auroc(scaled, wrong), multilabel.average_precision(scaled, wrong)
-    )
+    return ErrorDetection(ranking.auroc(scaled, wrong), ranking.average_precision(scaled, wrong))

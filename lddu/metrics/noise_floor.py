@@ -1,4 +1,4 @@
-"""How much calibration error does a perfect model show on so few samples?"""
+"""The calibration error that a perfectly calibrated model shows on few samples."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -11,13 +11,13 @@ from lddu.metrics.bins import Average, Binning, assign
 
 
 class NoiseFloor(NamedTuple):
-    """Calibration error of a perfectly calibrated model; ... is C if per label, else nothing.
+    """Calibration error of a perfectly calibrated model; arrays end in an axis C if per label.
 
     Attributes:
-      mean: (...) mean over the draws: an `ece` around it or below is no sign of miscalibration.
-      quantiles: (Q, ...) quantiles over the draws, in the order asked for.
-      samples: (draws, ...) the errors drawn. The share that reaches the model's own `ece` is the
-        p-value of a test of calibration.
+      mean: Mean over the draws: an `ece` around it or below does not show miscalibration.
+      quantiles: (Q,) or (Q, C) quantiles over the draws, in the order asked for.
+      samples: (draws,) or (draws, C) errors of the draws. The share that reaches the model's own
+        `ece` is the p-value of a test of calibration.
     """
 
     mean: float | np.ndarray
@@ -34,7 +34,7 @@ def ece_noise_floor(
     quantiles: Sequence[float] = (0.05, 0.5, 0.95),
     seed: int = 0,
 ) -> NoiseFloor:
-    """The `ece` of these probabilities if they were true, by drawing labels from them.
+    """Computes the `ece` that probabilities would have if they were true.
 
     Each draw makes hard labels y ~ Bernoulli(probs) and takes their `ece`. Entries are drawn
     independently: where rows are correlated, or the labels of one row beyond what their
@@ -43,12 +43,12 @@ def ece_noise_floor(
 
     Args:
       probs: (N, C) probabilities.
-      bins: As in the `ece` to compare with, and so `average` and `binning`.
-      average: "pooled", "macro" or "none".
-      binning: "width" or "mass".
-      draws: Number of draws.
-      quantiles: Which quantiles to return, each in [0, 1].
-      seed: The result is a function of it.
+      bins: Number of bins of the `ece` to compare with.
+      average: Its averaging: "pooled", "macro" or "none".
+      binning: Its bins, of equal "width" or equal "mass".
+      draws: Number of sets of labels to draw.
+      quantiles: Quantiles to return, each in [0, 1].
+      seed: Seed of the draws.
 
     Returns:
       A `NoiseFloor`.
@@ -59,23 +59,28 @@ def ece_noise_floor(
     References:
       Bröcker and Smith, "Increasing the Reliability of Reliability Diagrams", Weather and
         Forecasting 2007 (consistency resampling).
+
+    Example:
+      >>> from lddu import metrics
+      >>> floor = metrics.ece_noise_floor([[0.0, 1.0]] * 10, draws=20)  # certain, so no noise
+      >>> floor.mean, floor.quantiles.tolist(), floor.samples.shape
+      (0.0, [0.0, 0.0, 0.0], (20,))
     """
-    checks.choice("average", average, ("pooled", "macro", "none"))
+    checks.choice("average", average, Average)
     checks.same_shape(probs=probs)
     probs = checks.unit_interval("probs", probs)
-    if draws < 1:
-        raise ValueError(f"draws={draws} is not at least 1; 1000 is usual")
+    checks.at_least_one("draws", draws)
     wanted = np.asarray(quantiles, np.float64)
     if wanted.ndim != 1 or not np.all((wanted >= 0) & (wanted <= 1)):
         raise ValueError(f"quantiles={quantiles} must be a sequence of numbers in [0, 1]")
-    found = assign(probs, bins, average != "pooled", binning)
-    entries = np.sum(found.total(), axis=-1)
+    groups = assign(probs, bins, average != "pooled", binning)
+    entries = np.sum(groups.total(), axis=-1)
     rng = np.random.default_rng(seed)
     samples = []
     for _ in range(draws):
         residuals = (rng.random(probs.shape) < probs) - probs
         # A bin's gap times its count is the sum of its residuals.
-        errors = np.sum(np.abs(found.total(residuals)), axis=-1) / entries
+        errors = np.sum(np.abs(groups.total(residuals)), axis=-1) / entries
         samples.append(errors if average == "none" else np.mean(errors))
     samples = np.stack(samples)
     mean = np.mean(samples, axis=0)

@@ -1,7 +1,7 @@
-"""Does the uncertainty know where the errors are? Abstain on the uncertain, look at the rest.
+"""Selective prediction: the risk that remains when the most uncertain predictions are left out.
 
-The scores take (N,) entries. Of (N, C) arrays, ravel pools labels, `per_label` scores each column,
-and `per_sample` makes one entry of a row, for abstaining on whole samples.
+The scores take (N,) entries. For (N, C) arrays, `ravel` pools labels, `per_label` scores each
+column, and `per_sample` makes one entry of each row, for abstaining on whole samples.
 """
 
 from collections.abc import Callable
@@ -12,9 +12,11 @@ from numpy.typing import ArrayLike
 
 from lddu.metrics import checks
 
+Reduction = Literal["mean", "max"]
+
 
 def risk_coverage(risk: ArrayLike, uncertainty: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-    """Mean risk among the most certain k entries, for every k.
+    """Computes the mean risk among the k most certain entries, for every k.
 
     Equal uncertainties are taken in random order and the result is the expectation over it, so it
     does not depend on the order of the entries.
@@ -22,17 +24,24 @@ def risk_coverage(risk: ArrayLike, uncertainty: ArrayLike) -> tuple[np.ndarray, 
     Args:
       risk: (N,) finite cost of each entry, for instance 1 for a wrong decision and 0 for a right
         one. Ravel (N, C) arrays to pool labels.
-      uncertainty: (N,) finite; only its order matters. Lower is kept first.
+      uncertainty: (N,) finite uncertainty of each entry; only its order matters. The lowest are
+        kept first.
 
     Returns:
       coverage: (N,) share of entries kept, k / N for k = 1 ... N.
-      selective_risk: (N,) their expected mean risk; the last is the mean risk of all.
+      selective_risk: (N,) expected mean risk of those kept; the last is the mean risk of all.
 
     Raises:
       ValueError: If shapes differ, are not 1-D, or values are NaN or infinite.
 
     References:
       El-Yaniv and Wiener, "On the Foundations of Noise-free Selective Classification", JMLR 2010.
+
+    Example:
+      >>> from lddu import metrics
+      >>> coverage, risk = metrics.risk_coverage([0, 1, 0, 1], [0.1, 0.9, 0.2, 0.3])
+      >>> coverage.tolist(), risk.round(2).tolist()
+      ([0.25, 0.5, 0.75, 1.0], [0.0, 0.0, 0.33, 0.5])
     """
     checks.same_shape(ndim=1, risk=risk, uncertainty=uncertainty)
     risk = checks.finite("risk", risk)
@@ -45,79 +54,102 @@ def risk_coverage(risk: ArrayLike, uncertainty: ArrayLike) -> tuple[np.ndarray, 
 
 
 def aurc(risk: ArrayLike, uncertainty: ArrayLike) -> float:
-    """Area under the risk-coverage curve: the mean of `risk_coverage`'s risks; lower is better.
+    """Computes the area under the risk-coverage curve: the mean of the risks of `risk_coverage`.
 
-    An uncertainty without information has the mean risk; it depends on accuracy too, so compare it
-    only between uncertainties of one model, or beside the mean risk.
+    An uncertainty without information has the mean risk. The area depends on accuracy too, so
+    compare it only between uncertainties of one model, or beside the mean risk.
 
     Args:
-      risk: (N,) cost of each entry.
-      uncertainty: (N,) uncertainty of each entry.
+      risk: (N,) finite cost of each entry.
+      uncertainty: (N,) finite uncertainty of each entry; only its order matters.
+
+    Returns:
+      A float, in the unit of the risk; lower is better.
+
+    Raises:
+      ValueError: If shapes differ, are not 1-D, or values are NaN or infinite.
 
     References:
       Geifman et al., "Bias-Reduced Uncertainty Estimation for Deep Neural Classifiers", ICLR 2019.
+
+    Example:
+      >>> from lddu import metrics
+      >>> wrong = [0, 0, 1, 1]
+      >>> round(metrics.aurc(wrong, [1, 2, 3, 4]), 4), round(metrics.aurc(wrong, [4, 3, 2, 1]), 4)
+      (0.2083, 0.7917)
     """
     return float(np.mean(risk_coverage(risk, uncertainty)[1]))
 
 
 def excess_aurc(risk: ArrayLike, uncertainty: ArrayLike) -> float:
-    """`aurc` above that of the best possible order, by the risk itself; 0 is perfect.
+    """Computes by how much `aurc` exceeds that of the best possible order, which is by the risk.
 
-    It takes out most of what `aurc` owes to accuracy, so it can be compared between models of
+    This removes most of the effect of accuracy on `aurc`, so it can be compared between models of
     similar risk. An uncertainty without information has the mean risk less the best `aurc`.
 
     Args:
-      risk: (N,) cost of each entry.
-      uncertainty: (N,) uncertainty of each entry.
+      risk: (N,) finite cost of each entry.
+      uncertainty: (N,) finite uncertainty of each entry; only its order matters.
 
     Returns:
-      A float, at least 0; lower is better.
+      A float of at least 0, which is perfect, in the unit of the risk; lower is better.
+
+    Raises:
+      ValueError: If shapes differ, are not 1-D, or values are NaN or infinite.
 
     References:
       Geifman et al., "Bias-Reduced Uncertainty Estimation for Deep Neural Classifiers", ICLR 2019.
     """
-    # Never below 0 but for rounding.
+    # Only rounding can bring the difference below 0.
     return max(aurc(risk, uncertainty) - aurc(risk, risk), 0.0)
 
 
 def risk_at_coverage(
     risk: ArrayLike, uncertainty: ArrayLike, coverage: ArrayLike
 ) -> float | np.ndarray:
-    """Mean risk of the most certain entries, when at least this share of all is kept.
+    """Computes the mean risk of the most certain entries when at least a given share is kept.
 
     Args:
-      risk: (N,) cost of each entry.
-      uncertainty: (N,) uncertainty of each entry; equal ones are taken as in `risk_coverage`.
-      coverage: Share of the entries to keep, in (0, 1]; a number or an array. k entries are kept,
-        the smallest k with k / N >= coverage.
+      risk: (N,) finite cost of each entry.
+      uncertainty: (N,) finite uncertainty of each entry; equal ones are taken in random order, as
+        in `risk_coverage`.
+      coverage: Share of the entries to keep, in (0, 1]; a number or an array. The smallest number k
+        of entries with k / N >= coverage is kept.
 
     Returns:
       A float, or an array of the shape of `coverage`; lower is better.
 
     Raises:
-      ValueError: As `risk_coverage`, or if coverage is not in (0, 1].
+      ValueError: If shapes differ, are not 1-D, values are NaN or infinite, or coverage is not in
+        (0, 1].
     """
     shares, risks = risk_coverage(risk, uncertainty)
     coverage = checks.finite("coverage", coverage)
     if not np.all((coverage > 0) & (coverage <= 1)):
         raise ValueError(f"coverage={coverage} must lie in (0, 1]; 0.8 keeps four fifths")
-    # A hair less, as rounding makes 3 * 0.1 more than 3 / 10.
-    found = risks[np.searchsorted(shares, coverage * (1 - 1e-12))]
-    return float(found) if coverage.ndim == 0 else found
+    # Slightly less, because rounding makes 3 * 0.1 more than 3 / 10.
+    kept = risks[np.searchsorted(shares, coverage * (1 - 1e-12))]
+    return float(kept) if coverage.ndim == 0 else kept
 
 
 def per_label(score: Callable[..., Any], *arrays: ArrayLike) -> Any:
-    """Scores every column of (N, C) arrays: `per_label(aurc, wrong, uncertainty)`.
+    """Scores every column of (N, C) arrays.
 
     Args:
-      score: A function of (N,) arrays that returns a float or a NamedTuple of floats.
-      *arrays: (N, C) each.
+      score: Function of (N,) arrays that returns a float or a NamedTuple of floats, such as `aurc`.
+      *arrays: (N, C) arrays, passed to `score` column by column.
 
     Returns:
       (C,) scores, or the NamedTuple with (C,) fields.
 
     Raises:
-      ValueError: If there are no arrays, or they are not of one shape (N, C).
+      ValueError: If there are no arrays, or their shapes are not (N, C) or differ.
+
+    Example:
+      >>> from lddu import metrics
+      >>> wrong, uncertainty = [[0, 1], [1, 0]], [[0.1, 0.2], [0.3, 0.4]]
+      >>> metrics.per_label(metrics.aurc, wrong, uncertainty).tolist()
+      [0.25, 0.75]
     """
     if not arrays:
         raise ValueError("no arrays given; pass those that score takes, (N, C) each")
@@ -130,23 +162,24 @@ def per_label(score: Callable[..., Any], *arrays: ArrayLike) -> Any:
 
 
 def per_sample(
-    risk: ArrayLike, uncertainty: ArrayLike, reduce: Literal["mean", "max"] = "mean"
+    risk: ArrayLike, uncertainty: ArrayLike, reduce: Reduction = "mean"
 ) -> tuple[np.ndarray, np.ndarray]:
-    """One risk and one uncertainty per sample: `aurc(*per_sample(wrong, uncertainty))`.
+    """Returns one risk and one uncertainty per sample, as for `aurc(*per_sample(...))`.
 
     Args:
-      risk: (N, C) cost of each entry. A sample's risk is the mean over its labels: its Hamming loss
-        if the cost is 1 for a wrong decision.
-      uncertainty: (N, C) uncertainty of each entry.
+      risk: (N, C) finite cost of each entry. A sample's risk is the mean over its labels: its
+        Hamming loss if the cost is 1 for a wrong decision.
+      uncertainty: (N, C) finite uncertainty of each entry.
       reduce: A sample's uncertainty: "mean" over its labels, or "max", its least certain label.
 
     Returns:
       (N,) risks and (N,) uncertainties.
 
     Raises:
-      ValueError: If shapes differ, are not (N, C), or values are NaN or infinite.
+      ValueError: If shapes differ, are not (N, C), values are NaN or infinite, or `reduce` is
+        unknown.
     """
-    checks.choice("reduce", reduce, ("mean", "max"))
+    checks.choice("reduce", reduce, Reduction)
     checks.same_shape(risk=risk, uncertainty=uncertainty)
     uncertainty = checks.finite("uncertainty", uncertainty)
     reduced = uncertainty.mean(1) if reduce == "mean" else uncertainty.max(1)

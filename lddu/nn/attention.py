@@ -43,8 +43,8 @@ def attend(
         fused kernel of cuDNN, in bfloat16 and without dropout, where JAX runs on a GPU; elsewhere
         it is "auto". "auto" is "full" for up to 2**24 weights and "blocked" for more. Where sizes
         are symbolic, as in an export, every form is "full".
-      places: Sample and step at each of the (B, T) places, which key the dropout; None where row
-        and step number say it.
+      places: Place of each of the (B, T) steps in the packing plan, which keys the dropout; None
+        where it is the row and the step number.
 
     Returns:
       (B, S, H, K). All forms agree up to rounding.

@@ -1,4 +1,4 @@
-"""Dropout whose random bits are a hash of each element's sample, step and feature.
+"""Dropout whose random bits are a hash of each element's step and feature.
 
 A stateful generator writes its bits to memory first, which is a large part of the cost of training
 on a CPU. A hash is computed where it is used, in the forward pass and again in the backward pass.
@@ -36,7 +36,7 @@ class Dropout(nn.Module):
         Args:
           x: Array of any shape, or (R, T, D) with `places`.
           deterministic: Whether to return `x` unchanged.
-          places: Sample and step of each of the R x T places; None numbers the elements in order.
+          places: Place of each step in the packing plan; None numbers the elements in order.
         """
         if self.rate == 0 or deterministic:
             return x
@@ -70,35 +70,35 @@ def in_order(shape: tuple[int, ...]) -> Array:
 
 
 def step_elements(places: Places, shape: tuple[int, int, int]) -> Array:
-    """Numbers the elements of laid-out steps as they would be in the padded batch.
+    """Numbers the features of steps by the steps' places in the packing plan.
 
     Args:
-      places: Sample and step of each place.
+      places: Place of each step.
       shape: (R, T, D).
 
     Returns:
-      (R, T, D) uint32, equal to `in_order` where no samples share a row.
+      (R, T, D) uint32, equal to `in_order` where every step is at its own place.
     """
     _, steps, width = shape
-    sample, step = (x.astype(jnp.uint32)[..., None] for x in places)
+    row, step = (x.astype(jnp.uint32)[..., None] for x in places)
     features = jnp.arange(width, dtype=jnp.uint32)
-    return (sample * np.uint32(steps) + step) * np.uint32(width) + features
+    return (row * np.uint32(steps) + step) * np.uint32(width) + features
 
 
 def weight_elements(places: Places, shape: tuple[int, int, int, int]) -> Array:
-    """Numbers the attention weights of laid-out steps as they would be in the padded batch.
+    """Numbers the attention weights of steps by the steps' places in the packing plan.
 
     Args:
-      places: Sample and step of each place.
+      places: Place of each step.
       shape: (R, H, T, T): rows, heads, queries, keys.
 
     Returns:
-      (R, H, T, T) uint32, equal to `in_order` where no samples share a row.
+      (R, H, T, T) uint32, equal to `in_order` where every step is at its own place.
     """
     _, heads, steps, _ = shape
-    sample, step = (x.astype(jnp.uint32) for x in places)
+    row, step = (x.astype(jnp.uint32) for x in places)
     head = jnp.arange(heads, dtype=jnp.uint32)[None, :, None, None]
-    query = (sample[:, None, :, None] * np.uint32(heads) + head) * np.uint32(steps)
+    query = (row[:, None, :, None] * np.uint32(heads) + head) * np.uint32(steps)
     return (query + step[:, None, :, None]) * np.uint32(steps) + step[:, None, None, :]
 
 

@@ -36,7 +36,7 @@ class TransformerLayer(nn.Module):
           x: States of the steps.
           mask: As in `lddu.nn.attention.attend`: (B, T) or (B, T, T).
           deterministic: Whether to leave out dropout.
-          places: Sample and step at each place, which key the dropout.
+          places: Place of each step in the packing plan, which keys the dropout.
         """
         cfg, dtype = self.config, compute_dtype(self.execution)
         init, product = _kernel_init(cfg), _dot_general(deterministic)
@@ -107,8 +107,8 @@ class Transformer(nn.Module):
           x: Embedded steps.
           mask: As in `lddu.nn.attention.attend`: (B, T) or (B, T, T).
           deterministic: Whether to leave out dropout.
-          places: Sample and step at each place, which key the dropout; None where row and step
-            number say it.
+          places: Place of each step in the packing plan, which keys the dropout; None where it is
+            the row and the step number.
         """
         if places is None and not deterministic:
             places = Places(jnp.arange(x.shape[0])[:, None], jnp.arange(x.shape[1])[None])

@@ -21,9 +21,11 @@ class Padded(NamedTuple):
 
     Attributes:
       mask: (B, T) bool, True at real steps.
+      slots: (B,) slots of a plan that is not carried out, or None.
     """
 
     mask: Array
+    slots: Array | None = None
 
     @property
     def attention_mask(self) -> Array:
@@ -32,9 +34,12 @@ class Padded(NamedTuple):
 
     @property
     def places(self) -> Places:
-        """The sample and the step that lie at each place."""
+        """The place of each step in the packing plan; without one, its row and step number."""
         rows, steps = self.mask.shape
-        return Places(jnp.arange(rows)[:, None], jnp.arange(steps)[None])
+        if self.slots is None:
+            return Places(jnp.arange(rows)[:, None], jnp.arange(steps)[None])
+        row, first = jnp.divmod(self.slots[:, None], steps)
+        return Places(row, first + jnp.arange(steps))
 
     def pack(self, x: Array) -> Array:
         """Returns (B, T, ...) unchanged."""
@@ -72,7 +77,7 @@ class Packed:
         self._back = (jnp.minimum(target, size - 1), here.ravel())
         self._rows = (packing.rows, steps)
         sample = jnp.where(source >= 0, source // steps, -1).reshape(self._rows)
-        self.places = Places(jnp.maximum(sample, 0), (source % steps).reshape(self._rows))
+        self.places = Places(jnp.arange(packing.rows)[:, None], jnp.arange(steps)[None])
         real = self.pack(mask)
         self.attention_mask = (sample[:, :, None] == sample[:, None, :]) & real[:, None, :]
 
@@ -96,7 +101,9 @@ class Packed:
 
 def lay_out(mask: Array, packing: Packing | None) -> Padded | Packed:
     """Returns the layout of samples with real steps where `mask` (B, T) is True."""
-    return Padded(mask) if packing is None else Packed(mask, packing)
+    if packing is None:
+        return Padded(mask)
+    return Padded(mask, packing.slots) if packing.rows is None else Packed(mask, packing)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=())

@@ -77,16 +77,19 @@ class Packer:
         config: ModelConfig,
         trial: np.ndarray,
         quantiles: Sequence[float] = (1.0,),
+        carried_out: bool = True,
     ):
-        """Finds how many rows the set's batches need.
+        """Finds how many rows the batches of a data set need.
 
         Args:
-          batch: The set.
-          config: Of the model; without `mask_padding` nothing is packed.
-          trial: (S, B) rows of the set, batches like those to come; with S = 0 nothing is packed.
-          quantiles: Of the needs of those batches, rising, one for each size. Another size is
-            another compilation, and less work for the batches that fit into it.
+          batch: The data set.
+          config: The configuration of the model; without `mask_padding` nothing is planned.
+          trial: (S, B) rows of the set, batches like those to come; with S = 0 nothing is planned.
+          quantiles: Rising quantiles of the rows that those batches need, one for each size. Each
+            size is another compilation, and saves work for the batches that fit into it.
+          carried_out: Whether samples share rows as planned, or only dropout is keyed by the plan.
         """
+        self._carried_out = carried_out
         self._widths = widths(batch, config)
         packed = config.mask_padding and len(trial) > 0
         self._lengths = lengths(batch, config) if packed else {}
@@ -132,15 +135,20 @@ class Packer:
         Yields:
           `Rows` of (..., together, B), each with the slice of steps that it stands for; then, step
           by step, those that are left over, (..., B) with their number. A call has the size that
-          all its batches fit into, or no packing.
+          all its batches fit into, or its batches stay padded.
         """
         slots, level = self.plan(indices)
+        # Batches too large for any size are keyed as if they had no plan.
+        fits = level[..., None] < len(self.sizes)
+        unplanned = {
+            k: np.arange(indices.shape[-1], dtype=np.int32) * self._widths[k] for k in slots
+        }
+        slots = {name: np.where(fits, x, unplanned[name]) for name, x in slots.items()}
         level = level.reshape(-1, level.shape[-1]).max(0)
         steps = indices.shape[-2]
         whole = steps - steps % together if together > 1 else 0
         parts = [slice(first, first + together) for first in range(0, whole, together)]
         for at in [*parts, *range(whole, steps)]:
-            fits = [size for i, size in enumerate(self.sizes) if i >= level[at].max()]
-            size = fits[0] if fits else {}
-            packing = {name: Packing(slots[name][..., at, :], rows) for name, rows in size.items()}
+            size = (*self.sizes, {})[level[at].max()] if self._carried_out else {}
+            packing = {name: Packing(x[..., at, :], size.get(name)) for name, x in slots.items()}
             yield Rows(indices[..., at, :], packing), at

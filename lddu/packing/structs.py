@@ -11,16 +11,18 @@ Array = jax.typing.ArrayLike
 
 @struct.dataclass
 class Packing:
-    """Where the samples of a batch lie when several share a row, for one modality.
+    """A plan of which samples of a batch can share a row, for one modality.
 
     Attributes:
       slots: (B,) int, the place of each sample's first step, counted through the rows of T steps; a
-        sample stays within a row. Samples without steps may have any slot.
-      rows: Number of rows R. It is part of the shape: a new number is a new compilation.
+        sample stays within a row. Samples without steps may have any slot. Dropout is keyed by
+        these places, whether or not the plan is carried out.
+      rows: Number of rows R if samples share them; None leaves each sample in a row of its own. It
+        is part of the shape: a new number is a new compilation.
     """
 
     slots: Array
-    rows: int = struct.field(pytree_node=False)
+    rows: int | None = struct.field(pytree_node=False, default=None)
 
 
 @struct.dataclass
@@ -29,7 +31,7 @@ class Rows:
 
     Attributes:
       index: (B,) int positions in the data set.
-      packing: Modality name -> `Packing` of these rows; other modalities stay padded.
+      packing: Modality name -> `Packing` of these rows; modalities without a plan stay padded.
     """
 
     index: jax.typing.ArrayLike
@@ -37,14 +39,14 @@ class Rows:
 
 
 class Places(NamedTuple):
-    """The sample and the step that lie at each place of R rows of T steps.
+    """The place that each step has in the packing plan of its batch.
 
-    Random draws that are keyed by sample and step do not depend on the layout.
+    Random draws that are keyed by it do not depend on whether the plan is carried out.
 
     Attributes:
-      sample: (R, T) int, or (R, 1) where all steps of a row are of one sample.
-      step: (R, T) int, or (1, T) where all rows hold the same steps.
+      row: (R, T) int, or (R, 1) where it is the same for all steps of a row.
+      step: (R, T) int place within that row, or (1, T) where it is the same in all rows.
     """
 
-    sample: Array
+    row: Array
     step: Array

@@ -1,7 +1,7 @@
 """Figures from plain NumPy arrays, of this model or of any other.
 
 Functions that draw one panel take an optional `ax` and return the Axes; those that draw a grid
-return a Figure. None touches pyplot: nothing has to be closed, nothing needs a display, and a
+return a Figure. None of them uses pyplot: figures need not be closed, no display is needed, and a
 notebook shows what a cell returns.
 """
 

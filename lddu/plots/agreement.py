@@ -1,10 +1,11 @@
-"""One quantity against another, for many points: an estimate against the truth."""
+"""Agreement of an estimate with the truth, for many points."""
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from numpy.typing import ArrayLike
 
+from lddu.metrics import checks
 from lddu.plots import style
 
 
@@ -16,25 +17,30 @@ def agreement(
     title: str = "",
     ax: Axes | None = None,
 ) -> Axes:
-    """Draws how often which pairs occur, and the diagonal on which both are equal.
+    """Draws a two-dimensional histogram of pairs, and the diagonal on which both are equal.
 
     Args:
-      truth: (N,) or any shape, in [0, 1].
-      estimate: Of the same shape, in [0, 1].
-      xlabel: What `truth` is.
-      ylabel: What `estimate` is.
-      title: Over the panel.
-      ax: Where to draw; None makes a new figure.
+      truth: True values in [0, 1], of any shape.
+      estimate: Estimates in [0, 1], of the same shape.
+      xlabel: Name of `truth` on its axis.
+      ylabel: Name of `estimate` on its axis.
+      title: Title of the panel.
+      ax: Axes to draw on; None makes a new figure.
+
+    Returns:
+      The axes.
 
     Raises:
-      ValueError: If the shapes differ or values lie outside of [0, 1].
+      ValueError: If the shapes differ, or values are NaN or outside of [0, 1].
     """
     truth, estimate = np.asarray(truth, float), np.asarray(estimate, float)
     if truth.shape != estimate.shape:
-        raise ValueError(f"truth {truth.shape} and estimate {estimate.shape} differ in shape")
+        raise ValueError(
+            f"shapes differ: truth {truth.shape}, estimate {estimate.shape}; pass one estimate per "
+            "true value"
+        )
     for name, values in (("truth", truth), ("estimate", estimate)):
-        if not ((values >= 0) & (values <= 1)).all():
-            raise ValueError(f"{name} has values outside of [0, 1] or NaN")
+        checks.unit_interval(name, values)
     ax = style.axes_or_new(ax, 3.6, 3.4)
     counts, _, _ = np.histogram2d(truth.ravel(), estimate.ravel(), 50, ((0, 1), (0, 1)))
     shown = np.ma.masked_equal(counts.T, 0)

@@ -1,4 +1,4 @@
-"""The latent Gaussians as ellipses in the plane."""
+"""Latent Gaussians as ellipses in the plane."""
 
 from collections.abc import Sequence
 
@@ -19,25 +19,25 @@ def latent_ellipses(
     seed: int = 0,
     ax: Axes | None = None,
 ) -> Axes:
-    """Projects diagonal Gaussians to the two main directions of their means.
+    """Draws diagonal Gaussians, projected to the two principal directions of their means.
 
-    The plane comes from all the means by principal components; a point and its 1-sigma ellipse
-    are drawn for a random subset, so that ellipses stay apart.
+    All means define the plane; points and 1-sigma ellipses are drawn for a random subset, so that
+    they can be told apart.
 
     Args:
       mean: (N, Z) means, Z at least 2.
       var: (N, Z) variances.
-      group: (N,) bool or int, an index into `group_names`, such as whether the label is present.
-      group_names: One name per group, for the legend.
-      max_points: Most ellipses to draw in all.
-      seed: Chooses the subset.
-      ax: Where to draw; None makes a new figure.
+      group: (N,) bool or int index into `group_names`, such as whether a label is present.
+      group_names: Names of the groups, for the legend.
+      max_points: Largest number of ellipses to draw.
+      seed: Seed of the choice of the subset.
+      ax: Axes to draw on; None makes a new figure.
 
     Returns:
       The axes, with one collection of ellipses and one of points per group that occurs.
 
     Raises:
-      ValueError: If shapes disagree, Z is below 2, or a group has no name.
+      ValueError: If shapes do not fit, Z is below 2, or a group has no name.
     """
     mean, var = np.asarray(mean, float), np.asarray(var, float)
     group = np.asarray(group).astype(int)
@@ -91,23 +91,23 @@ def latent_ellipses(
 
 
 def _group_colors(count: int) -> list[str]:
-    """Two groups are absent in grey and present in colour; more take the palette."""
+    """Returns grey and a colour for two groups (absent, present), the palette for more."""
     return [style.MUTED, style.PALETTE[1]] if count == 2 else style.colors(count)
 
 
 def _principal_axes(mean: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The (2, Z) main directions of the rows and the (2,) shares of variance along them."""
+    """Returns the (2, Z) principal directions of the rows and the (2,) variance along them."""
     covariance = np.atleast_2d(np.cov(mean, rowvar=False, ddof=0))
     values, vectors = np.linalg.eigh(covariance)
     axes = vectors[:, [-1, -2]].T
-    # Eigenvectors come with any sign; the largest loading is made positive, to draw the same twice.
+    # The sign of an eigenvector is arbitrary: a positive largest loading makes it reproducible.
     axes *= np.sign(np.take_along_axis(axes, np.abs(axes).argmax(1)[:, None], 1))
     total = values.sum()
     return axes, values[[-1, -2]] / total if total > 0 else np.zeros(2)
 
 
 def _ellipses(covariance: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Full widths, full heights and angles in degrees of the 1-sigma ellipses of (N, 2, 2)."""
+    """Returns full widths, full heights and angles in degrees of 1-sigma ellipses, (N,) each."""
     values, vectors = np.linalg.eigh(covariance)
     deviations = np.sqrt(np.maximum(values, 0.0))
     angles = np.degrees(np.arctan2(vectors[:, 1, 1], vectors[:, 0, 1]))

@@ -22,10 +22,13 @@ def mean_lines(
     Args:
       x: (K,) positions.
       curves: name -> (runs, K) values, or (K,) for a single run, which has no band.
-      xlabel: What x is.
-      ylabel: What the values are.
-      title: Over the panel.
-      ax: Where to draw; None makes a new figure.
+      xlabel: Name of the positions on their axis.
+      ylabel: Name of the values on their axis.
+      title: Title of the panel.
+      ax: Axes to draw on; None makes a new figure.
+
+    Returns:
+      The axes.
 
     Raises:
       ValueError: If a curve does not have one value per position.
@@ -35,7 +38,7 @@ def mean_lines(
     for color, (name, values) in zip(style.colors(len(curves)), curves.items(), strict=True):
         values = np.atleast_2d(np.asarray(values, float))
         if values.shape[1:] != x.shape:
-            raise ValueError(f"curve {name!r} has shape {values.shape}, expected (runs, {len(x)})")
+            raise ValueError(f"curve {name!r} has shape {values.shape}, must be (runs, {len(x)})")
         mean = values.mean(0)
         ax.plot(x, mean, "o-", color=color, markersize=3.5, label=style.escape(name))
         if len(values) > 1:

@@ -1,4 +1,4 @@
-"""Reliability diagrams: do events predicted at 30 % happen 30 % of the time?"""
+"""Reliability diagrams: observed frequencies against predicted probabilities."""
 
 import math
 from collections.abc import Sequence
@@ -17,27 +17,27 @@ _Z = 1.959964  # 97.5 % quantile of the standard normal
 def reliability_diagram(
     probs: ArrayLike, labels: ArrayLike, names: Sequence[str], bins: int = 15
 ) -> style.Figure:
-    """One panel per label: observed frequency against mean probability, and counts beneath.
+    """Draws observed frequency against mean probability, with counts beneath, for each label.
 
-    Vertical bars are Wilson's 95 % intervals; bins without predictions are hatched, for there the
-    diagram says nothing. Counts are on a logarithmic axis, since rare labels crowd the first bin.
+    Vertical bars are Wilson's 95 % intervals; bins without predictions are hatched. Counts are on a
+    logarithmic axis, since rare labels crowd the first bin.
 
     Args:
       probs: (N, C) predicted probabilities.
-      labels: (N, C) targets in [0, 1]; a label that is always or never present is fine.
-      names: C label names.
+      labels: (N, C) labels in [0, 1], hard or soft; a label may be always or never present.
+      names: Names of the C labels.
       bins: Number of bins of equal width.
 
     Returns:
       The figure, with axes [diagram, counts] for each label in turn.
 
     Raises:
-      ValueError: If shapes and names do not agree.
+      ValueError: If shapes and names do not fit together.
     """
     probs, labels = np.asarray(probs, float), np.asarray(labels, float)
     if probs.ndim != 2 or probs.shape != labels.shape or probs.shape[1] != len(names):
         raise ValueError(
-            f"probs {probs.shape} and labels {labels.shape} must be (N, C) both, with C="
+            f"probs {probs.shape} and labels {labels.shape} must both be (N, C), and there are "
             f"{len(names)} names"
         )
     found = metrics.reliability(probs, labels, bins, per_label=True)
@@ -67,12 +67,12 @@ def reliability_diagram(
 def wilson_interval(
     observed: ArrayLike, counts: ArrayLike, z: float = _Z
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Wilson's interval for a proportion, which stays in [0, 1] and works at 0 and 1.
+    """Computes Wilson's interval for a proportion, which stays in [0, 1] and works at 0 and 1.
 
     Args:
       observed: (...,) proportions.
-      counts: (...,) trials; 0 gives the interval [0, 1], NaN or not the proportion.
-      z: Normal quantile; the default gives 95 %.
+      counts: (...,) numbers of trials; 0 gives the interval [0, 1], even if the proportion is NaN.
+      z: Quantile of the standard normal; the default gives 95 % intervals.
 
     Returns:
       Lower and upper ends, each (...,).

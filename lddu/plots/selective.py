@@ -1,4 +1,4 @@
-"""Risk against coverage: what is gained by abstaining on the least certain predictions."""
+"""Risk against coverage: the gain from abstaining on the least certain predictions."""
 
 from collections.abc import Mapping
 
@@ -12,15 +12,15 @@ from lddu.plots import style
 def risk_coverage(
     curves: Mapping[str, tuple[ArrayLike, ArrayLike]], ax: Axes | None = None
 ) -> Axes:
-    """Draws one line per curve; the lower and the flatter at the left, the better.
+    """Draws one line per curve; lower is better.
 
-    A dotted line marks each curve's risk at full coverage: a confidence that says nothing about
-    errors would follow it.
+    A dotted line marks each curve's risk at full coverage; an uninformative confidence would follow
+    it.
 
     Args:
       curves: name -> (coverage, risk), each (K,): the share of predictions that are kept, and the
         mean error among them.
-      ax: Where to draw; None makes a new figure.
+      ax: Axes to draw on; None makes a new figure.
 
     Returns:
       The axes.
@@ -34,10 +34,10 @@ def risk_coverage(
         coverage, risk = np.asarray(coverage, float), np.asarray(risk, float)
         if coverage.shape != risk.shape or coverage.ndim != 1:
             raise ValueError(
-                f"curve {name!r}: coverage {coverage.shape} and risk {risk.shape} must be (K,) both"
+                f"curve {name!r}: coverage {coverage.shape} and risk {risk.shape} must both be (K,)"
             )
         color = style.PALETTE[i % len(style.PALETTE)]
-        # More curves than colours: later rounds of the palette are dashed.
+        # Curves beyond the number of colours are dashed.
         dashes = "-" if i < len(style.PALETTE) else "--"
         ax.plot(coverage, risk, dashes, color=color, linewidth=1.6, label=style.escape(name))
         ax.axhline(risk[np.argmax(coverage)], color=color, linewidth=0.8, linestyle=":", alpha=0.7)

@@ -1,29 +1,29 @@
-"""The look that all figures share: colours, a quiet grid, figures that notebooks show."""
+"""The style of all figures: colours, a quiet grid, figures that notebooks show."""
 
 import io
 
 import matplotlib.axes
 import matplotlib.figure
 
-# Okabe and Ito's palette, which readers with any colour vision tell apart; its yellow is left out,
-# being too pale for lines on white.
+# Okabe and Ito's palette, which is legible with any colour vision, without its yellow, which is too
+# pale for lines on white.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 INK = "#333333"
 MUTED = "#8a8a8a"
 GRID = "#e4e4e4"
 EMPTY = {"facecolor": "#f4f4f4", "edgecolor": "#cfcfcf", "hatch": "////", "linewidth": 0.0}
-"""How a region without data looks."""
+"""The style of a region without data."""
 
-_SCREEN_DPI, _PNG_DPI = 100, 200  # drawn at twice the size it is shown, for sharp screens
+_SCREEN_DPI, _PNG_DPI = 100, 200  # drawn at twice the size shown, for screens of high resolution
 
 
 def colors(count: int) -> list[str]:
-    """The first `count` colours of the palette, which repeats after seven."""
+    """Returns the first `count` colours of the palette, which repeats after seven."""
     return [PALETTE[i % len(PALETTE)] for i in range(count)]
 
 
 class Figure(matplotlib.figure.Figure):
-    """A matplotlib figure without pyplot, which a notebook shows as a picture."""
+    """A matplotlib figure, independent of pyplot, that a notebook shows as a picture."""
 
     def _repr_png_(self) -> tuple[bytes, dict[str, int]]:
         buffer = io.BytesIO()
@@ -33,32 +33,32 @@ class Figure(matplotlib.figure.Figure):
 
 
 class Axes(matplotlib.axes.Axes):
-    """Axes that a notebook shows as the figure they are in."""
+    """Axes that a notebook shows as the figure that contains them."""
 
     def _repr_png_(self) -> tuple[bytes, dict[str, int]]:
         return self.get_figure(root=True)._repr_png_()
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """An empty figure, sized in inches, that lays out its own margins."""
+    """Returns an empty figure, sized in inches, that lays out its own margins."""
     return Figure(figsize=(width, height), layout="constrained")
 
 
 def axes_or_new(
     ax: matplotlib.axes.Axes | None, width: float, height: float
 ) -> matplotlib.axes.Axes:
-    """The caller's axes, or new ones in a figure of this size; tidied either way."""
+    """Returns the given axes, or new ones in a figure of this size, in the common style."""
     if ax is None:
         ax = new_figure(width, height).add_subplot(axes_class=Axes)
     return tidy(ax)
 
 
 def tidy(ax: matplotlib.axes.Axes, grid: str = "both") -> matplotlib.axes.Axes:
-    """Thin grey grid behind the data, no box, small ticks.
+    """Gives axes the common style: a thin grey grid behind the data, no box, small ticks.
 
     Args:
-      ax: The axes, changed in place.
-      grid: Lines to draw: "x", "y" or "both".
+      ax: Axes to change, in place.
+      grid: Grid lines to draw: "x", "y" or "both".
 
     Returns:
       The same axes.
@@ -76,11 +76,11 @@ def tidy(ax: matplotlib.axes.Axes, grid: str = "both") -> matplotlib.axes.Axes:
 
 
 def legend(ax: matplotlib.axes.Axes, **options) -> None:
-    """A small legend without a frame, for axes with labelled artists."""
+    """Adds a small legend without a frame to axes with labelled artists."""
     if ax.get_legend_handles_labels()[0]:
         ax.legend(**{"frameon": False, "fontsize": 8, "labelcolor": INK, **options})
 
 
 def escape(text: object) -> str:
-    """A name for a figure: a dollar sign in it is no formula."""
+    """Returns text for a figure in which a dollar sign does not start a formula."""
     return str(text).replace("$", r"\$")

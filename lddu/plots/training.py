@@ -1,12 +1,16 @@
-"""How training went: losses and validation scores by epoch."""
+"""The course of training: losses and validation scores by epoch."""
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import numpy as np
 from matplotlib.axes import Axes
 
+from lddu.metrics import checks
 from lddu.plots import style
+
+Monitor = Literal["nll", "micro_f1"]
 
 _SCORES = {
     "train_loss": "training loss",
@@ -18,25 +22,24 @@ _NO_TERMS = {"train_loss", "train_grad_norm"}
 
 
 def training_curves(history: Sequence[Mapping[str, float]], monitor: str = "nll") -> style.Figure:
-    """One panel per quantity, one line per ensemble member, a marker at each chosen epoch.
+    """Draws one panel per quantity and one line per ensemble member, and marks chosen epochs.
 
     Args:
       history: One mapping per epoch (and member), as `lddu.training` records it: "epoch", and any
         of "train_loss", "train_nll", "valid_nll", "valid_micro_f1" and "train_<term>" for the terms
-        of the loss before weighting, which share one panel, averaged over members. "member" tells
-        several members apart. Other keys are passed over.
-      monitor: The validation score that chose the epoch: "nll" (lowest) or "micro_f1" (highest).
+        of the loss before weighting, which share one panel, averaged over members. "member"
+        distinguishes members. Other keys are ignored.
+      monitor: Validation score that chose the epoch: "nll" (lowest) or "micro_f1" (highest).
 
     Returns:
       The figure.
 
     Raises:
-      ValueError: If `history` is empty, or `monitor` is neither of the two.
+      ValueError: If `history` is empty, or `monitor` is unknown.
     """
     if not history:
         raise ValueError("history is empty; give one mapping per epoch")
-    if monitor not in ("nll", "micro_f1"):
-        raise ValueError(f"monitor={monitor!r}; choose 'nll' or 'micro_f1'")
+    checks.choice("monitor", monitor, Monitor)
     members: dict[object, list[Mapping[str, float]]] = {}
     for row in history:
         members.setdefault(row.get("member", 0), []).append(row)
@@ -71,7 +74,7 @@ def _column(rows: Sequence[Mapping[str, float]], key: str) -> np.ndarray:
 
 
 def _chosen(rows: Sequence[Mapping[str, float]], monitor: str) -> int | None:
-    """The row that validation chose; None without the monitored score."""
+    """Returns the row that validation chose, or None without the monitored score."""
     score = _column(rows, monitor)
     if np.isnan(score).all():
         return None
@@ -122,6 +125,6 @@ def _terms_panel(ax: Axes, terms: Sequence[str], history: Sequence[Mapping[str, 
         ax.plot(epochs, means, color=color, linewidth=1.4, label=style.escape(name))
         smallest, largest = min(smallest, np.nanmin(means)), max(largest, np.nanmax(means))
     if smallest > 0 and largest / smallest > 20:
-        ax.set_yscale("log")  # terms differ by orders of magnitude; a linear axis shows only one
+        ax.set_yscale("log")  # a linear axis would show only the largest term
     ax.set_title("terms of the loss")
     style.legend(ax, loc="center left", bbox_to_anchor=(1.0, 0.5))

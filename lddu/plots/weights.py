@@ -1,4 +1,4 @@
-"""Which modality the fusion listened to, label by label."""
+"""Weights of the modalities in the fusion, for each label."""
 
 from collections.abc import Sequence
 
@@ -17,29 +17,31 @@ def modality_weights(
     modality_names: Sequence[str],
     ax: Axes | None = None,
 ) -> Axes:
-    """Stacked bars of the mean weight per label; the prior's share completes them to 1.
+    """Draws stacked bars of the mean weight per label; the prior's share completes them to 1.
 
     The thin line under a modality's segment spans the middle half of that weight over the samples,
-    from where the segment starts, so that one sees whether the weight is the same for every sample
-    or moves with the input.
+    counted from the start of the segment. It shows whether the weight is the same for every sample
+    or varies with the input.
 
     Args:
       weights: (N, C, M) share of the fused precision from each modality, as `Prediction.weights`:
         non-negative, at most 1 in sum over M.
-      label_names: C names.
-      modality_names: M names.
-      ax: Where to draw; None makes a new figure.
+      label_names: Names of the C labels.
+      modality_names: Names of the M modalities.
+      ax: Axes to draw on; None makes a new figure.
 
     Returns:
       The axes, with one container of C bars per modality and one for the prior.
 
     Raises:
-      ValueError: If the shape and the names do not agree.
+      ValueError: If the shape does not fit the names.
     """
     weights = np.asarray(weights, float)
     expected = (len(label_names), len(modality_names))
     if weights.ndim != 3 or weights.shape[1:] != expected:
-        raise ValueError(f"weights have shape {weights.shape}; the names ask for (N, *{expected})")
+        raise ValueError(
+            f"weights has shape {weights.shape}, must be (N, *{expected}) for these names"
+        )
     shares = np.concatenate([weights, 1.0 - weights.sum(-1, keepdims=True)], axis=-1)
     mean = shares.mean(0)
     low, high = np.quantile(shares, [0.25, 0.75], axis=0)
@@ -77,7 +79,7 @@ def modality_weights(
     ax.set_yticks(rows, [style.escape(name) for name in label_names])
     ax.tick_params(axis="y", length=0, labelsize=9)
     ax.spines["left"].set_visible(False)
-    ax.set_xlim(0, 1.005)  # the last bar's edge is not cut
+    ax.set_xlim(0, 1.005)  # so that the last bar's edge is not cut
     ax.set_ylim(labels - 0.4, -0.5)
     ax.set_xlabel("share of the fused precision (line below: middle half of the samples)")
     ax.legend(

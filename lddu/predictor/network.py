@@ -230,6 +230,15 @@ def prepare(batch: Batch, config: ModelConfig) -> Batch:
     return jax.tree.map(np.asarray, select(batch, config).replace(labels=None, weight=None))
 
 
+def prepare_all(batches: Iterable[Batch], config: ModelConfig) -> Iterator[Batch]:
+    """Prepares a stream of batches; an error names the batch by its number."""
+    for number, batch in enumerate(batches):
+        try:
+            yield prepare(batch, config)
+        except ValueError as error:
+            raise ValueError(f"batch {number}: {error}") from error
+
+
 def default_batch_size(config: ModelConfig) -> int:
     """Returns the rows per device call that suit a model: 256, on CPU down to 16 for a large one.
 

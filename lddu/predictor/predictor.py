@@ -16,7 +16,7 @@ from lddu.metrics.multilabel import threshold
 from lddu.predictor import storage
 from lddu.predictor.combination import combine, member_probs
 from lddu.predictor.dropout import dropout_members, has_dropout
-from lddu.predictor.network import Members, Network, prepare, unwanted
+from lddu.predictor.network import Members, Network, prepare, prepare_all, unwanted
 from lddu.structs import Batch, Prediction
 
 
@@ -70,8 +70,7 @@ class Predictor:
     ) -> Prediction:
         """Predicts any number of samples, compiling at most twice per padded input length.
 
-        Where sequences are much shorter than their padding and the work is worth it, samples share
-        rows (`lddu.packing`), hence the second compilation.
+        The second is for samples that share rows (`lddu.packing`), where that saves much work.
 
         Args:
           batch: Raw (not normalised) inputs; labels are not needed. A sample without any modality
@@ -80,7 +79,7 @@ class Predictor:
             None chooses what suits model and device: 256 at most, and on CPU as few as 16.
           calibrated: Whether to apply the fitted calibrator.
           fields: Names of the fields to return, such as ("probs",); the others are None. None
-            returns all fields. Most of their memory is in `latents`, 2 M C Z numbers per sample.
+            returns all fields, of which `latents` is the largest: 2 M C Z numbers per sample.
 
         Returns:
           A `Prediction` of NumPy arrays. With K members, `probs` is their mean (calibrated),
@@ -106,10 +105,9 @@ class Predictor:
     ) -> Iterator[Prediction]:
         """Predicts a stream of batches, for data or predictions that do not fit into memory.
 
-        Batches may have any number of rows: they are cut and joined to device calls of
-        `batch_size` rows. These are filled up only at the end and where the padded lengths change,
-        so pad alike, or sort by length. There are at most two compilations per combination of
-        padded lengths, as in `predict`.
+        Batches of any number of rows are cut and joined to device calls of `batch_size` rows, which
+        are filled up only at the end and where the padded lengths change: pad alike, or sort by
+        length. As in `predict`, each combination of lengths compiles at most twice.
 
         Args:
           batches: Batches as in `predict`. They are read up to three device calls ahead of what is
@@ -125,14 +123,9 @@ class Predictor:
           ValueError: If the arguments are wrong; while iterating, if a batch does not fit the
             model; says which and how.
         """
-        return self._predictions(self._prepared(batches), batch_size, calibrated, fields)
-
-    def _prepared(self, batches: Iterable[Batch]) -> Iterator[Batch]:
-        for number, batch in enumerate(batches):
-            try:
-                yield prepare(batch, self.config.model)
-            except ValueError as error:
-                raise ValueError(f"batch {number}: {error}") from error
+        return self._predictions(
+            prepare_all(batches, self.config.model), batch_size, calibrated, fields
+        )
 
     def _predictions(
         self,
@@ -154,8 +147,7 @@ class Predictor:
     ) -> Members:
         """Runs every ensemble member once, without calibration.
 
-        Everything else can be computed from the result without another pass over the data:
-        `combine`, `member_probs`, and `lddu.calibrate`.
+        `combine` and `lddu.calibrate` take the result and need no other pass over the data.
 
         Args:
           batch: Raw inputs, as in `predict`.
@@ -195,9 +187,8 @@ class Predictor:
           batch: Raw inputs, as in `predict`.
           batch_size: Rows per device call, as in `predict`.
           calibrated: Whether to apply the fitted calibrator, the same map to each member's logits.
-            It was fitted for the members' mean, so the mean of calibrated members differs somewhat
-            from the `probs` of `predict`, and a bent map, as of "isotonic", can shrink or stretch
-            their disagreement locally; uncalibrated, the mean equals those `probs`.
+            It was fitted for the members' mean, and a bent map can stretch their disagreement
+            locally. Uncalibrated, their mean equals the `probs` of `predict`.
 
         Returns:
           (K, N, C) probabilities of K members.
@@ -219,22 +210,19 @@ class Predictor:
     ) -> np.ndarray:
         """Predicts under random dropout masks ("MC dropout"): a cheap kind of ensemble.
 
-        One trained network with its dropout left on stands for many, so that
         `lddu.uncertainty.decompose_variance` and `decompose_entropy` of the result tell how much
-        they disagree. An ensemble (`config.train.members`) usually tells it better and costs more
+        the masks disagree; an ensemble (`config.train.members`) usually tells more and costs more
         training. There is one compilation per padded input length, whatever `samples` is.
 
         Args:
           batch: Raw inputs, as in `predict`.
           samples: Number of dropout masks S of each member.
-          seed: Seed of the masks, which also depend on `batch_size` and the shape of the batch.
+          seed: Seed of the masks; they also depend on `batch_size` and the shape of the batch.
           batch_size: Rows per device call; the last call is filled up.
-          calibrated: Whether to apply the fitted calibrator, the same map to each sample's logits.
-            It was fitted for the network without dropout.
+          calibrated: Whether to apply the calibrator that was fitted without dropout.
 
         Returns:
-          (S K, N, C) probabilities for K members, all masks of the first member first; a larger S
-          only adds masks.
+          (S K, N, C) probabilities, all masks of the first of K members first.
 
         Raises:
           ValueError: If the model has no dropout, `samples` is not positive, or the batch does not
@@ -246,9 +234,8 @@ class Predictor:
         """
         if not has_dropout(self.config.model):
             raise ValueError(
-                "the model has no dropout: the rates of all its layers are 0 (see encoder.dropout, "
-                "encoder.attention_dropout, label_dropout, statistics_dropout, head_dropout); "
-                "train one with some, or use member_probs of an ensemble (train.members)"
+                "the model has no dropout: the rates of all its layers are 0 (encoder.dropout, "
+                "label_dropout, ...); train one with some, or use member_probs of an ensemble"
             )
         if samples < 1:
             raise ValueError(f"samples={samples} must be at least 1")

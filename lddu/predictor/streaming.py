@@ -1,6 +1,6 @@
-"""Rows of any number through a function of one shape: chunks in, chunks out, and overlap.
+"""Streams of any number of rows through a function of one shape, in bounded memory.
 
-Only about three chunks and one batch of the caller's are held at a time.
+About three chunks and one batch of the caller's are in memory at a time.
 """
 
 from collections import deque
@@ -21,9 +21,9 @@ class Chunk(NamedTuple):
     """Rows for one device call.
 
     Attributes:
-      batch: Always as many rows as the others have; float32 and bool.
-      seen: (rows of `batch`,) bool, which of them have any input.
-      rows: How many of them count; the others fill up.
+      batch: Rows, equally many in every chunk; float32 and bool.
+      seen: Bool for each row of `batch`, True where it has any input.
+      rows: Number of rows that count; the others fill the chunk up.
     """
 
     batch: Batch
@@ -38,9 +38,12 @@ def chunks(batches: Iterable[Batch], names: Sequence[str], batch_size: int) -> I
     that chunks have as many shapes as the batches have padded lengths.
 
     Args:
-      batches: Checked; with modalities but neither labels nor weights.
-      names: Of the modalities.
-      batch_size: Rows of a chunk.
+      batches: Checked batches, with modalities but neither labels nor weights.
+      names: Names of the modalities.
+      batch_size: Number of rows of a chunk.
+
+    Yields:
+      Chunks that hold all rows in order.
     """
     parts: list[Batch] = []
     rows, lengths = 0, None
@@ -65,17 +68,20 @@ def chunks(batches: Iterable[Batch], names: Sequence[str], batch_size: int) -> I
 def overlapped(
     run: Callable[[Item], Any], source: Iterable[Item], at_once: int = 2
 ) -> Iterator[tuple[Any, Item]]:
-    """Results on the host, in order, each with what it was made of.
+    """Runs a function on several items at a time, and yields results on the host in order.
 
-    Several items are under way at a time, each in a thread: a device goes on with the next while
-    the host reads, joins and fetches, and on CPU the products of one fill the gaps of the other.
+    Each item runs in a thread: a device continues with the next one while the host reads, joins and
+    fetches, and on CPU the products of one item fill the gaps of the other.
 
     Args:
-      run: Gives a pytree of arrays, on a device; called in threads.
-      source: Read in the caller's thread.
-      at_once: Items under way.
+      run: Function of an item that returns a pytree of arrays on a device; called in threads.
+      source: Items; read in the caller's thread.
+      at_once: Number of items that run at the same time.
+
+    Yields:
+      Pairs of a result and its item.
     """
-    # Threads do not inherit what the caller's has been told by `with`.
+    # Threads do not inherit JAX settings that the caller made by `with`.
     device, x64 = jax.config.jax_default_device, jax.config.jax_enable_x64
     precision = jax.config.jax_default_matmul_precision
 
@@ -102,8 +108,12 @@ def realign(parts: Iterable[tuple[Any, int]], sizes: deque[int]) -> Iterator[Any
     """Cuts and joins results of chunks so that each has the rows of one batch.
 
     Args:
-      parts: Pytrees of arrays with rows in front, and how many of their rows count.
-      sizes: Rows of the batches that the parts are made of; may grow while parts are made.
+      parts: Pairs of a pytree of arrays, with rows as the leading axis, and the number of its rows
+        that count.
+      sizes: Numbers of rows of the batches; it may grow while parts are produced.
+
+    Yields:
+      One pytree for each batch.
     """
     held: list[Any] = []
     have = 0
@@ -120,7 +130,7 @@ def realign(parts: Iterable[tuple[Any, int]], sizes: deque[int]) -> Iterator[Any
 
 
 def _copy(x: np.ndarray) -> np.ndarray:
-    # One type, because another would be another compilation.
+    # One number type, because another would be another compilation.
     return np.array(x, bool if x.dtype == bool else np.float32)
 
 

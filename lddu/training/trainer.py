@@ -93,13 +93,12 @@ class Trainer:
         self._example = jax.tree.map(lambda x: np.asarray(x[:1]), train)
         self._valid_labels = np.asarray(valid.labels)
         self._train, valid = place((train, valid), self.mesh)
-        # A fixed sample of batches, so that a run that is continued has the same shapes.
-        trials = 256 if packs(config, self.mesh) else 0
-        trial = np.random.default_rng(0).integers(train.size, size=(trials, cfg.batch_size))
+        # A fixed sample of batches, so that a run that is continued has the same plans.
+        trial = np.random.default_rng(0).integers(train.size, size=(256, cfg.batch_size))
         # A second size takes as long to compile as a few hundred steps save.
-        self._packer = Packer(
-            train, config.model, trial, quantiles=(0.75, 1.0) if total >= 2000 else (1.0,)
-        )
+        quantiles = (0.75, 1.0) if total >= 2000 else (1.0,)
+        packed = packs(config, self.mesh)
+        self._packer = Packer(train, config.model, trial, quantiles, carried_out=packed)
         self.programs = compile_programs(
             config, self._optimizer, self.normalizer, together, self.mesh
         )

@@ -119,7 +119,7 @@ def test_a_candidate_with_other_settings_can_be_passed():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"candidates": ("none", "magic")}, "candidates holds 'magic'; choose from 'none'"),
+        ({"candidates": ("none", "magic")}, "candidates contains 'magic'; choose from 'none'"),
         ({"candidates": ()}, "candidates is empty"),
         ({"folds": 1}, "folds=1 must be at least 2"),
         ({"folds": 9}, "folds=9 .* 8"),

@@ -325,7 +325,7 @@ def test_fallbacks_include_everything_or_nothing():
         ({"probs": np.full((4, 2), np.nan)}, r"probs \(4, 2\) holds 8 NaN"),
         ({"probs": np.full((4, 2), 2.0)}, r"probs \(4, 2\) must lie in \[0, 1\]"),
         ({"labels": np.full((4, 2), 0.5)}, r"labels \(4, 2\) must be 0 or 1.*binarise"),
-        ({"labels": np.zeros((4, 2))}, r"labels \(4, 2\) holds no positive.*calibrate on more"),
+        ({"labels": np.zeros((4, 2))}, r"labels \(4, 2\) has no positives.*calibrate on more"),
         ({"probs": np.ones(4), "labels": np.ones(4)}, r"probs has shape \(4,\)"),
         ({"level": 0.0}, "level=0.0 must lie strictly between 0 and 1"),
         ({"level": 1.0}, "level=1.0 must lie"),

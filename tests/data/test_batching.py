@@ -112,7 +112,7 @@ def test_labels_become_float32():
         ([np.ones((2, 3)), np.float32(1)], {}, r"'text': sequence 1: shape \(\)"),
         ([np.float32(1), np.ones((2, 3))], {}, r"'text': sequence 0: shape \(\)"),
         ([np.ones((2, 3)), np.ones((5, 3))], {"lengths": {"text": 4}}, "'text': sequence 1: 5 st"),
-        ([None, None], {}, r"'text' has no .* at all; give features\['text'\]"),
+        ([None, None], {}, r"'text': every sequence is missing; give features\['text'\]"),
         ([None, np.ones((2, 3))], {"features": {"text": 2}}, r"'text': sequence 1: .*steps, 2"),
     ],
 )

@@ -88,7 +88,7 @@ def test_warns_of_other_counts_and_constant_labels(batch):
     warnings = card_of(batch(), Findings()).warnings
     assert warnings == (
         "train has 4 samples, but 1,000 were published",
-        "train: label 'k' is always there",
+        "train: label 'k' is always present",
         "train: label 'm' is never present",
     )
 

@@ -48,8 +48,14 @@ def seen(batch, name):
     return np.where(batch.effective_mask(name)[..., None], batch.modalities[name].values, 0.0)
 
 
-def change(before, after):
-    return sum(np.abs(seen(after, name) - seen(before, name)).sum() for name in before.modalities)
+def damage(before, after, corrupt):
+    """How much noise there is, else how many steps, or samples, are hit."""
+    changes = [np.abs(seen(after, name) - seen(before, name)) for name in before.modalities]
+    if corrupt is corruptions.feature_noise:
+        return sum(x.sum() for x in changes)
+    if corrupt in (corruptions.drop_steps, corruptions.drop_span):
+        return sum(x.any(-1).sum() for x in changes)
+    return sum(x.any((1, 2)).sum() for x in changes)
 
 
 @pytest.fixture(scope="module")
@@ -117,7 +123,7 @@ def test_modalities_are_damaged_independently(corrupt, keys):
 @every_corruption
 def test_a_higher_severity_changes_more(corrupt, batch, keys):
     for key in keys:
-        changes = [change(batch, corrupt(key, batch, severity)) for severity in range(6)]
+        changes = [damage(batch, corrupt(key, batch, severity), corrupt) for severity in range(6)]
         assert changes[0] == 0 < changes[1]
         assert np.all(np.diff(changes) > 0)
     assert equal(corrupt(keys[0], batch, 0), batch)
@@ -161,10 +167,11 @@ def test_noise_has_the_stated_deviation(severity, keys):
     for scale, unit in ((None, old.std(0)), ({"audio": [0.0, 10.0]}, np.array([0.0, 10.0]))):
         after = corruptions.feature_noise(keys[0], batch, severity, ["audio"], scale)
         noise = after.modalities["audio"].values[real] - old
-        np.testing.assert_allclose(noise.std(0), strength * unit, rtol=0.03)
-        np.testing.assert_allclose(noise.mean(0), 0, atol=0.05 * strength * unit.max())
+        # Of some 9,000 draws: eight standard errors, or more.
+        np.testing.assert_allclose(noise.std(0), strength * unit, rtol=0.06)
+        np.testing.assert_allclose(noise.mean(0), 0, atol=0.1 * strength * unit.max())
     correlation = np.corrcoef(after.modalities["audio"].values[real].T)
-    assert abs(correlation[0, 1]) < 0.05
+    assert abs(correlation[0, 1]) < 0.1
 
 
 def test_noise_spares_constant_features_and_takes_a_normalizers_scale(keys):
@@ -210,7 +217,8 @@ def test_the_stated_share_of_steps_is_dropped_and_higher_severities_drop_more_of
     real = batch.effective_mask("text") & (batch.weight > 0)[:, None]
     dropped = real & ~corruptions.drop_steps(keys[0], batch, severity).modalities["text"].mask
     share = STRENGTHS["drop_steps"][severity - 1]
-    assert dropped.sum() / real.sum() == pytest.approx(share, abs=0.02)
+    # Of some 14,000 steps: nine standard errors, or more.
+    assert dropped.sum() / real.sum() == pytest.approx(share, abs=0.04)
     lower = corruptions.drop_steps(keys[0], batch, severity - 1).modalities["text"].mask
     assert not (real & ~lower & ~dropped).any()
 
@@ -233,7 +241,7 @@ def test_a_span_starts_anywhere_with_equal_probability(keys):
     ones = Modality(np.ones((4000, 8, 1)), np.ones((4000, 8), bool))
     batch = Batch({"x": ones}, {"x": np.ones(4000, bool)})
     start = np.argmin(corruptions.drop_span(keys[0], batch, 3).modalities["x"].mask, axis=1)
-    np.testing.assert_allclose(np.bincount(start, minlength=5) / 4000, 1 / 5, atol=0.03)
+    np.testing.assert_allclose(np.bincount(start, minlength=5) / 4000, 1 / 5, atol=0.05)  # 8 errors
 
 
 @pytest.mark.parametrize("corrupt", [corruptions.drop_steps, corruptions.drop_span])

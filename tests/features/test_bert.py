@@ -81,7 +81,7 @@ def test_converted_weights_compute_bert(state):
     params = bert.from_state_dict(state, CONFIG)
     out = jax.jit(lambda *args: bert.states(module, *args))(params, pieces, mask)
     for i, row in enumerate(rows):
-        np.testing.assert_allclose(out[i, : len(row)], reference(state, row), atol=2e-4)
+        np.testing.assert_allclose(out[i, : len(row)], reference(state, row), atol=2e-3)
 
 
 def test_converted_parameters_have_the_shapes_of_fresh_ones(state):

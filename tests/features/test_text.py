@@ -1,6 +1,4 @@
 import hashlib
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -48,10 +46,11 @@ def test_callers_cannot_change_the_cache():
     np.testing.assert_array_equal(text(["word"])[0], kept)
 
 
-def test_the_same_in_another_process():
-    code = "from lddu.features.text import hashed_words; print(hashed_words(6)(['forrest'])[0])"
-    other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert other.stdout.strip() == str(hashed_words(6)(["forrest"])[0])
+def test_the_same_in_every_process():
+    # Python's own hash of a string differs from process to process.
+    (out,) = hashed_words(6)(["forrest"])
+    counts = np.array([0, 0, 1, 1, 1, -2])
+    np.testing.assert_allclose(out[0], counts / np.linalg.norm(counts), rtol=1e-6)
 
 
 @pytest.mark.parametrize(("arguments"), [(0, 3, 5), (8, 0, 5), (8, 4, 3)])

@@ -51,7 +51,7 @@ def test_ties_stay_together_in_any_order():
 
 
 def test_bad_options():
-    with pytest.raises(ValueError, match="bins=0 is not at least 1"):
+    with pytest.raises(ValueError, match="bins=0 must be at least 1"):
         bins.assign(np.zeros((2, 2)), 0, False, "mass")
     with pytest.raises(ValueError, match="binning='equal'; choose one of 'width', 'mass'"):
         bins.assign(np.zeros((2, 2)), 3, False, "equal")

@@ -213,8 +213,8 @@ def test_a_progress_bar_and_jax_arrays_change_nothing(capsys):
         ((np.zeros(3),), {"groups": [1, 1, 1]}, "1 group of 3 rows.*at least two groups"),
         ((np.zeros(3),), {"groups": [1, 2]}, r"groups has shape \(2,\).*\(3,\)"),
         ((np.zeros(3),), {"groups": [1, 2, np.nan]}, "groups holds NaN"),
-        ((np.zeros(3),), {"level": 95}, "level=95 must lie between 0 and 1"),
-        ((np.zeros(3),), {"resamples": 0}, "resamples=0 is not at least 1"),
+        ((np.zeros(3),), {"level": 95}, "level=95 must lie strictly between 0 and 1"),
+        ((np.zeros(3),), {"resamples": 0}, "resamples=0 must be at least 1"),
     ],
 )
 def test_bad_input(arguments, options, message):

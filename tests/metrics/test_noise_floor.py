@@ -77,7 +77,7 @@ def test_it_falls_with_the_root_of_n_is_zero_when_sure_and_reproducible():
     [
         ([[0.5, 1.5]], {}, r"probs \(1, 2\) must lie in \[0, 1\]"),
         ([0.5], {}, r"probs has shape \(1,\), must be \(samples, labels\)"),
-        ([[0.5]], {"draws": 0}, "draws=0 is not at least 1"),
+        ([[0.5]], {"draws": 0}, "draws=0 must be at least 1"),
         ([[0.5]], {"quantiles": (5, 95)}, r"quantiles=\(5, 95\) must be .* \[0, 1\]"),
         ([[0.5]], {"quantiles": 0.5}, "quantiles=0.5 must be a sequence"),
         ([[0.5]], {"average": "micro"}, "average='micro'; choose one of 'pooled'"),

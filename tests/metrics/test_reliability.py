@@ -162,7 +162,7 @@ def test_bounds_order_and_perfection(case, bins, seed):
 
 def test_bad_options():
     probs, labels = example(5)
-    with pytest.raises(ValueError, match="bins=0 is not at least 1"):
+    with pytest.raises(ValueError, match="bins=0 must be at least 1"):
         metrics.reliability(probs, labels, bins=0)
     with pytest.raises(ValueError, match="average='micro'; choose one of 'pooled'"):
         metrics.ece(probs, labels, average="micro")

@@ -25,5 +25,5 @@ def test_it_draws_where_told():
 
 
 def test_other_lengths_are_refused():
-    with pytest.raises(ValueError, match=r"curve 'a' has shape \(1, 2\), expected \(runs, 3\)"):
+    with pytest.raises(ValueError, match=r"curve 'a' has shape \(1, 2\), must be \(runs, 3\)"):
         plots.mean_lines([0, 1, 2], {"a": [1.0, 2.0]})

@@ -1,20 +1,20 @@
-"""Prediction sets with a guarantee that needs no faith in the model: conformal risk control.
+"""Prediction sets whose guarantee holds for any model: conformal risk control.
 
-A set holds the labels with `probs >= threshold`. The threshold is fitted on calibration data that
-the model has not seen and that come from where the test data come from (exchangeable with them; for
-precision, independent). Then, whatever the model,
+A set contains the labels with `probs >= threshold`. The threshold is fitted on calibration data
+that the model has not seen and that are exchangeable with the test data (for precision,
+independent). Then, for any model,
 
-- `fit_false_negative_rate`: few true labels are missed, on average over samples;
-- `fit_false_negative_rate_per_label`: the same within each label;
-- `fit_precision`: most of what is predicted is true, on average over samples;
-- `fit_precision_per_label`: the same within each label.
+- `fit_false_negative_rate` bounds the share of true labels missed, on average over samples;
+- `fit_false_negative_rate_per_label` bounds it within each label;
+- `fit_precision` bounds the share of predicted labels that are true, on average over samples;
+- `fit_precision_per_label` bounds it within each label.
 
 `apply` gives the sets. The loss of missing labels grows with the threshold, so its expectation can
 be controlled exactly. Precision is not monotone; there each threshold of a grid is tested, and the
 guarantee holds with a stated confidence.
 
-What breaks the guarantee: data that also chose the model, its temperature or its epoch; windows of
-one recording on both sides; test recordings of another kind than the calibration ones.
+The guarantee is lost if the calibration data also chose the model, its temperature or its epoch, if
+windows of one recording are on both sides, or if test recordings are of another kind.
 """
 
 from lddu.calibration.conformal.false_negative_rate import (

@@ -1,16 +1,16 @@
-"""Few true labels are missed: conformal risk control, overall and within each label."""
+"""Conformal control of the false-negative rate, overall and within each label."""
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from lddu.calibration.conformal.sets import RiskControl, checked
 
-# Sums of fractions come out a rounding error off: what is meant to be equal counts as equal.
+# Sums of fractions are off by rounding errors; within this margin they count as equal.
 _ROUNDING = 1e-9
 
 
 def fit_false_negative_rate(probs: ArrayLike, labels: ArrayLike, level: float) -> RiskControl:
-    """One threshold under which a sample misses at most the share `level` of its true labels.
+    """Fits one threshold with which a sample misses at most the share `level` of its true labels.
 
     The loss of a sample is the share of its true labels outside its set. A sample without any label
     cannot miss one: its loss is 0, and it counts in the mean. With n calibration samples the
@@ -18,19 +18,19 @@ def fit_false_negative_rate(probs: ArrayLike, labels: ArrayLike, level: float) -
 
         (sum of the n losses at t + 1) / (n + 1) <= level,
 
-    found exactly, among the probabilities of true labels. Then the expected loss of a new sample,
-    over draws of the calibration set and the sample, is at most `level`. The loss on one given
-    calibration set may be above it.
+    which is one of the probabilities of true labels. Then the expected loss of a new sample, over
+    draws of the calibration set and the sample, is at most `level`. For one given calibration set
+    it may be higher.
 
     Args:
       probs: (N, C) probabilities on calibration data.
       labels: (N, C) labels in {0, 1}.
-      level: The false-negative rate allowed, in (0, 1).
+      level: False-negative rate allowed, in (0, 1).
 
     Returns:
       A `RiskControl` of () arrays. With n < 1 / level - 1 no threshold can meet the inequality:
-      then the threshold is 0, every set holds every label, and `found` is False. If it holds with
-      every true label missed, the threshold is infinite and the sets are empty.
+      then the threshold is 0, every set contains every label, and `found` is False. If it is met
+      with every true label missed, the threshold is infinite and the sets are empty.
 
     Raises:
       ValueError: If shapes differ, values are NaN, out of range or soft labels, no label is
@@ -38,6 +38,12 @@ def fit_false_negative_rate(probs: ArrayLike, labels: ArrayLike, level: float) -
 
     References:
       Angelopoulos et al., "Conformal Risk Control", ICLR 2024.
+
+    Example:
+      >>> from lddu.calibration import conformal
+      >>> state = conformal.fit_false_negative_rate([[0.9], [0.7], [0.8]], [[1], [1], [1]], 0.5)
+      >>> float(state.threshold), conformal.apply(state, [[0.75], [0.85]]).tolist()
+      (0.8, [[False], [True]])
     """
     probs, labels = checked(probs, labels, level=level)
     budget = level * (len(probs) + 1) - 1  # for the sum of the losses
@@ -54,27 +60,34 @@ def fit_false_negative_rate(probs: ArrayLike, labels: ArrayLike, level: float) -
 def fit_false_negative_rate_per_label(
     probs: ArrayLike, labels: ArrayLike, level: float
 ) -> RiskControl:
-    """A threshold per label, under which each label is missed at most at the rate `level`.
+    """Fits one threshold per label, with which each label is missed at most at the rate `level`.
 
-    Class-conditional (Mondrian) conformal prediction: of a label with n positives, the threshold is
-    the k-th smallest probability of a positive, k = floor(level (n + 1)). Then a new positive of
-    the label is missed with probability at most `level`, over draws of the calibration set and the
-    positive. This holds label by label, rare ones included.
+    This is class-conditional (Mondrian) conformal prediction: the threshold of a label with n
+    positives is the k-th smallest probability of a positive, k = floor(level (n + 1)). Then a new
+    positive of the label is missed with probability at most `level`, over draws of the calibration
+    set and the positive. This holds for every label, rare ones included.
 
     Args:
       probs: (N, C) probabilities on calibration data.
       labels: (N, C) labels in {0, 1}.
-      level: The false-negative rate allowed, in (0, 1).
+      level: False-negative rate allowed, in (0, 1).
 
     Returns:
-      A `RiskControl` of (C,) arrays. A label with n < 1 / level - 1 positives is in every set:
-      threshold 0, `found` False.
+      A `RiskControl` of (C,) arrays. A label with n < 1 / level - 1 positives is in every set: its
+      threshold is 0 and `found` is False.
 
     Raises:
-      ValueError: As in `fit_false_negative_rate`.
+      ValueError: If shapes differ, values are NaN, out of range or soft labels, no label is
+        positive, or `level` is not in (0, 1).
 
     References:
       Vovk, "Conditional Validity of Inductive Conformal Predictors", ACML 2012.
+
+    Example:
+      >>> from lddu.calibration import conformal
+      >>> probs, labels = [[0.9, 0.4], [0.7, 0.6], [0.8, 0.5]], [[1, 0], [1, 0], [1, 1]]
+      >>> conformal.fit_false_negative_rate_per_label(probs, labels, 0.5).threshold.tolist()
+      [0.8, 0.5]
     """
     probs, labels = checked(probs, labels, level=level)
     positives = labels.sum(0)

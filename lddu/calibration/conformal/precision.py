@@ -1,4 +1,4 @@
-"""Most of what is predicted is true: learn then test, overall and within each label."""
+"""Conformal control of precision (learn then test), overall and within each label."""
 
 from typing import Literal
 
@@ -22,43 +22,51 @@ def fit_precision(
     empty: Empty = "skip",
     grid: ArrayLike = GRID,
 ) -> RiskControl:
-    """One threshold under which the share `level` of a sample's set is true, on average.
+    """Fits one threshold with which at least the share `level` of a set is true, on average.
 
     The loss of a sample is the share of its set that is false (false-discovery proportion). For
     each threshold of the grid the hypothesis that the expected loss exceeds 1 - level is tested
     with a Hoeffding-Bentkus p-value; Holm's correction keeps the probability of any false
-    rejection at 1 - confidence. Of the rejected hypotheses the smallest threshold is taken. So the
-    probability, over draws of independent calibration samples, that a threshold is found whose
-    expected precision is below `level` is at most 1 - confidence.
+    rejection at 1 - confidence. The smallest threshold with a rejected hypothesis is taken. So the
+    probability, over draws of independent calibration samples, of a threshold whose expected
+    precision is below `level` is at most 1 - confidence.
 
     Args:
       probs: (N, C) probabilities on calibration data.
       labels: (N, C) labels in {0, 1}.
-      level: The precision wanted, in (0, 1).
-      confidence: Probability with which it holds, in (0, 1).
-      empty: The precision of a sample whose set is empty, where the ratio is 0 / 0. "skip" leaves
-        such samples out, so that precision is the mean over samples with something predicted.
-        "zero" counts it as 0 (as MAPIE does, for data where each sample has a label): a threshold
-        must then also predict something for most samples. "one" counts it as 1 (the convention of
-        the false-discovery rate): then silence is rewarded.
-      grid: Thresholds to test. They must not depend on the calibration data. Fewer of them cost
-        less confidence; choose them where the probabilities are.
+      level: Precision wanted, in (0, 1).
+      confidence: Probability with which the precision is reached, in (0, 1).
+      empty: Precision of a sample whose set is empty, where the ratio is 0 / 0. "skip" leaves such
+        samples out, so that precision is the mean over samples with something predicted. "zero"
+        counts it as 0 (as MAPIE does, for data where each sample has a label): a threshold must
+        then also predict something for most samples. "one" counts it as 1 (the convention of the
+        false-discovery rate), which rewards empty sets.
+      grid: (G,) thresholds to test, in [0, 1]. They must not depend on the calibration data. The
+        fewer they are, the weaker the correction; choose them where the probabilities are.
 
     Returns:
-      A `RiskControl` of () arrays. Where no hypothesis is rejected the threshold is infinite,
-      nothing is ever predicted, and `found` is False.
+      A `RiskControl` of () arrays. If no hypothesis is rejected, the threshold is infinite, nothing
+      is predicted, and `found` is False.
 
     Raises:
       ValueError: If shapes differ, values are NaN, out of range or soft labels, no label is
-        positive, `level` or `confidence` are not in (0, 1), or `empty` is none of the three.
+        positive, `level` or `confidence` are not in (0, 1), or `empty` is unknown.
 
     References:
       Angelopoulos et al., "Learn then Test: Calibrating Predictive Algorithms to Achieve Risk
       Control", arXiv 2110.01052, 2021.
       Holm, "A Simple Sequentially Rejective Multiple Test Procedure", 1979.
       Benjamini and Hochberg, "Controlling the False Discovery Rate", 1995.
+
+    Example:
+      >>> import numpy as np
+      >>> from lddu.calibration import conformal
+      >>> probs, labels = np.tile([[0.9], [0.2]], (50, 1)), np.tile([[1], [0]], (50, 1))
+      >>> state = conformal.fit_precision(probs, labels, 0.8, grid=[0.1, 0.5])
+      >>> float(state.threshold), bool(state.found)
+      (0.5, True)
     """
-    checks.choice("empty", empty, ("skip", "zero", "one"))
+    checks.choice("empty", empty, Empty)
     probs, labels = checked(probs, labels, level=level, confidence=confidence)
     grid = _checked_grid(grid)
     order = np.argsort(-probs, axis=1)
@@ -83,26 +91,28 @@ def fit_precision_per_label(
     confidence: float = 0.9,
     grid: ArrayLike = GRID,
 ) -> RiskControl:
-    """A threshold per label, under which the share `level` of its predictions is true.
+    """Fits one threshold per label, with which at least the share `level` of predictions is true.
 
-    As in `fit_precision`, but the precision is that of one label over the samples for which it is
-    predicted, so there are no empty sets to define away, and the p-value is the exact binomial one.
-    The guarantee holds for each label on its own; for all C at once pass the confidence
+    Works like `fit_precision`, except that the precision is that of one label over the samples for
+    which it is predicted, so that empty sets do not arise, and that the p-value is exactly
+    binomial. The guarantee holds for each label separately; for all C at once pass the confidence
     1 - (1 - confidence) / C.
 
     Args:
       probs: (N, C) probabilities on calibration data.
       labels: (N, C) labels in {0, 1}.
-      level: The precision wanted, in (0, 1).
-      confidence: Probability with which it holds for a label, in (0, 1).
-      grid: Thresholds to test, the same for all labels; see `fit_precision`.
+      level: Precision wanted, in (0, 1).
+      confidence: Probability with which the precision of a label is reached, in (0, 1).
+      grid: (G,) thresholds to test for all labels, in [0, 1]. They must not depend on the
+        calibration data.
 
     Returns:
-      A `RiskControl` of (C,) arrays; threshold infinity and `found` False for labels that are never
-      predicted because no hypothesis was rejected.
+      A `RiskControl` of (C,) arrays. For a label without a rejected hypothesis the threshold is
+      infinite, so that it is never predicted, and `found` is False.
 
     Raises:
-      ValueError: As in `fit_precision`.
+      ValueError: If shapes differ, values are NaN, out of range or soft labels, no label is
+        positive, or `level` or `confidence` are not in (0, 1).
     """
     probs, labels = checked(probs, labels, level=level, confidence=confidence)
     grid = _checked_grid(grid)
@@ -125,6 +135,6 @@ def _controlled(cuts: float | list[float]) -> RiskControl:
 
 
 def _count_from(ranks: np.ndarray, size: int, weights: np.ndarray | None = None) -> np.ndarray:
-    """(size,) how many entries (or what weight) are predicted at each threshold: rank > index."""
+    """Counts the entries (or sums the weights) predicted at each of `size` thresholds."""
     weights = None if weights is None else weights.ravel()
     return np.bincount(ranks.ravel(), weights, minlength=size + 1)[:0:-1].cumsum()[::-1]

@@ -1,4 +1,4 @@
-"""What every fit returns, and the sets that follow from it."""
+"""Fitted thresholds and the prediction sets that follow from them."""
 
 from typing import NamedTuple
 
@@ -12,10 +12,10 @@ class RiskControl(NamedTuple):
     """Fitted thresholds, to be used with `apply`.
 
     Attributes:
-      threshold: () or, per label, (C,) float64. A label is in the set where `probs >= threshold`;
-        0 includes it always, infinity never.
-      found: () or (C,) bool. False where the data were too few, or the model too weak, to show
-        that any threshold meets the level, so that the fallback stands.
+      threshold: () or, per label, (C,) float64 thresholds. A label is in the set where
+        `probs >= threshold`: with 0 always, with infinity never.
+      found: () or (C,) bool, False where the data were too few, or the model too weak, to show
+        that any threshold meets the level, so that the threshold is a fallback.
     """
 
     threshold: np.ndarray
@@ -23,17 +23,24 @@ class RiskControl(NamedTuple):
 
 
 def apply(state: RiskControl, probs: ArrayLike) -> np.ndarray:
-    """The prediction sets.
+    """Returns the prediction sets.
 
     Args:
-      state: From one of the fits.
+      state: Thresholds from one of the fits.
       probs: (N, C) probabilities of the same model.
 
     Returns:
-      (N, C) bool, whether a label is in a sample's set.
+      (N, C) bool, whether each label is in each sample's set.
 
     Raises:
       ValueError: If C differs from the number of labels fitted, or values are NaN or out of range.
+
+    Example:
+      >>> import numpy as np
+      >>> from lddu.calibration import conformal
+      >>> state = conformal.RiskControl(np.array([0.5, np.inf]), np.array([True, False]))
+      >>> conformal.apply(state, [[0.7, 0.9]]).tolist()
+      [[True, False]]
     """
     if state.threshold.ndim and np.shape(probs)[-1:] != state.threshold.shape:
         raise ValueError(
@@ -44,14 +51,25 @@ def apply(state: RiskControl, probs: ArrayLike) -> np.ndarray:
 
 
 def checked(probs: ArrayLike, labels: ArrayLike, **shares: float) -> tuple[np.ndarray, np.ndarray]:
-    """Checked (N, C) float64 probabilities and bool labels, with each of `shares` in (0, 1)."""
+    """Returns checked (N, C) float64 probabilities and bool labels.
+
+    Args:
+      probs: (N, C) probabilities.
+      labels: (N, C) labels in {0, 1}.
+      **shares: Arguments that must lie in (0, 1), under their names.
+
+    Returns:
+      Probabilities and labels.
+
+    Raises:
+      ValueError: If shapes differ, values are out of range, or no label is positive.
+    """
     for name, share in shares.items():
-        if not 0 < share < 1:
-            raise ValueError(f"{name}={share} must lie strictly between 0 and 1")
+        checks.fraction(name, share)
     probs, labels = checks.probs_and_labels(probs, labels)
     if not labels.any():
         raise ValueError(
-            f"labels {labels.shape} holds no positive, so there is nothing to find; check the "
+            f"labels {labels.shape} has no positives, so there is nothing to control; check the "
             "labels, or calibrate on more samples"
         )
     return probs, labels

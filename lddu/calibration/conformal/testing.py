@@ -2,21 +2,22 @@
 
 import numpy as np
 
-# Sums of fractions come out a rounding error off: what is meant to be whole must count as whole.
+# Sums of fractions are off by rounding errors; within this margin of a whole number they count as
+# whole.
 _ROUNDING = 1e-9
 
 
 def binomial(errors: np.ndarray, n: np.ndarray, bound: float) -> np.ndarray:
-    """P-values of "the error rate exceeds `bound`": the probability of so few errors among n.
+    """Computes p-values of "the error rate exceeds `bound`": of so few errors among n.
 
     Args:
       errors: (G,) whole numbers of errors.
       n: (G,) whole numbers of independent cases.
-      bound: In (0, 1).
+      bound: Error rate to test, in (0, 1).
 
     Returns:
-      (G,) values P(Binomial(n, bound) <= errors), which are exact; 1 where the observed rate is not
-      below the bound, since nothing speaks against the hypothesis there.
+      (G,) exact values P(Binomial(n, bound) <= errors); 1 where the observed rate is not below the
+      bound, since nothing speaks against the hypothesis there.
     """
     log_factorial = np.cumsum(np.log(np.maximum(np.arange(n.max() + 1), 1)))
     p_values = np.ones(len(n))
@@ -29,12 +30,12 @@ def binomial(errors: np.ndarray, n: np.ndarray, bound: float) -> np.ndarray:
 
 
 def hoeffding_bentkus(losses: np.ndarray, n: np.ndarray, bound: float) -> np.ndarray:
-    """P-values of "the expected loss exceeds `bound`", for any loss in [0, 1].
+    """Computes p-values of "the expected loss exceeds `bound`", for any loss in [0, 1].
 
     Args:
       losses: (G,) sums of n losses.
       n: (G,) numbers of independent losses.
-      bound: In (0, 1).
+      bound: Expected loss to test, in (0, 1).
 
     Returns:
       (G,) the smaller of Hoeffding's and Bentkus's bounds on the probability of so small a sum; 1
@@ -51,10 +52,21 @@ def hoeffding_bentkus(losses: np.ndarray, n: np.ndarray, bound: float) -> np.nda
 
 
 def smallest_rejected(p_values: np.ndarray, values: np.ndarray, error: float) -> float:
-    """The smallest value whose hypothesis Holm's procedure rejects; infinity where it rejects none.
+    """Returns the smallest value whose hypothesis Holm's procedure rejects, or infinity if none.
 
     The i-th smallest of G p-values, i from 0, must be at most error / (G - i), and so must all
-    before it: then the probability of any false rejection is at most `error`.
+    before it. Then the probability of any false rejection is at most `error`.
+
+    Args:
+      p_values: (G,) p-values of the hypotheses.
+      values: (G,) value that each hypothesis is about.
+      error: Probability allowed for any false rejection, in (0, 1).
+
+    Returns:
+      One of `values`, or infinity if no hypothesis is rejected.
+
+    References:
+      Holm, "A Simple Sequentially Rejective Multiple Test Procedure", 1979.
     """
     order = np.argsort(p_values, kind="stable")
     limits = error / np.arange(len(values), 0, -1)

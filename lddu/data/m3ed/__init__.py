@@ -3,7 +3,7 @@
 data = m3ed.load("path/to/M3ED")                    # one sample = one dialogue
 data = m3ed.load("path/to/M3ED", task="utterance")  # one sample = one utterance
 
-The files are not lddu's to give: ask the authors, https://github.com/AIM3-RUC/RUCM3ED.
+lddu may not distribute the files; the authors do: https://github.com/AIM3-RUC/RUCM3ED.
 
 References:
   Zhao et al., M3ED: Multi-modal Multi-scene Multi-label Emotional Dialogue Database, ACL 2022.

@@ -1,4 +1,4 @@
-"""Which annotation belongs to which utterance of the feature pickle."""
+"""The annotation of each utterance of the feature pickle, looked up by id."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -9,16 +9,16 @@ from lddu.data.card import Findings
 from lddu.data.m3ed.labels import multi_hot
 from lddu.data.m3ed.readers import annotations, pickles
 
-_MOST = 0.05  # beyond this share of misfits the files do not belong together
+_MOST = 0.05  # share of misfits beyond which the files do not belong together
 
 
 class Matched(NamedTuple):
     """A dialogue with its annotations.
 
     Attributes:
-      dialogue: The features and labels.
-      ids: Per utterance its id in annotation.json, or None where it is not there.
-      annotations: Per utterance its annotation, or None.
+      dialogue: Features and labels of n utterances.
+      ids: n ids in annotation.json, None for an utterance that it lacks.
+      annotations: n annotations, None for an utterance without one.
     """
 
     dialogue: pickles.Dialogue
@@ -34,20 +34,24 @@ def match(
     *,
     both_ways: bool,
 ) -> dict[str, Matched]:
-    """Finds the annotation of every utterance, by its id.
+    """Looks up the annotation of every utterance by its id.
 
-    The pickle has the speaker before the id, as in A_anjia_1_1 for anjia_1_1; ids without the
-    speaker are taken too.
+    The pickle has the speaker in front of the id, for example A_anjia_1_1 for anjia_1_1; ids
+    without the speaker fit too.
 
     Args:
-      dialogues: The pickle's dialogues.
-      annotated: Those of annotation.json.
-      where: The feature file.
-      findings: Takes the counts of what does not fit.
+      dialogues: Dialogue id -> dialogue, of the pickle.
+      annotated: Dialogue id -> dialogue, of annotation.json.
+      where: The feature file, which errors name.
+      findings: Collects the counts of misfits.
       both_ways: Whether annotations without features count as misfits.
 
+    Returns:
+      Dialogue id -> the dialogue with its annotations.
+
     Raises:
-      ValueError: If more than 5 % of utterances do not fit, or of labels contradict each other.
+      ValueError: If more than 5 % of the utterances do not fit, or more than 5 % of the labels
+        contradict each other.
     """
     out = {}
     for name, dialogue in dialogues.items():
@@ -58,19 +62,19 @@ def match(
             raise ValueError(f"{where}, item 0, dialogue {name!r}: an utterance is there twice")
         out[name] = Matched(dialogue, ids, [None if i is None else known[i] for i in ids])
     total = sum(len(d.utterances) for d in dialogues.values())
-    found = sum(i is not None for matched in out.values() for i in matched.ids)
+    fitting = sum(i is not None for matched in out.values() for i in matched.ids)
     listed = sum(len(dialogue.utterances) for dialogue in annotated.values())
     _misfits(
         where,
         "utterances of the feature file are not in annotation.json",
-        total - found,
+        total - fitting,
         total,
         findings,
     )
     _misfits(
         where,
         "utterances of annotation.json are not in the feature file",
-        listed - found,
+        listed - fitting,
         listed if both_ways else 0,
         findings,
     )
@@ -84,7 +88,7 @@ def _id(utterance: str, known: Mapping[str, annotations.Annotation]) -> str | No
 
 
 def _misfits(where: str, what: str, count: int, total: int, findings: Findings) -> None:
-    """Warns of misfits; an error where they are too many of `total`, if that is not 0."""
+    """Warns of misfits; raises ValueError if they are too many of `total`, unless that is 0."""
     if count:
         findings.warn(f"{count:,} {what}")
     if total and count > _MOST * total:
@@ -108,15 +112,17 @@ def _compare_labels(matched: Mapping[str, Matched], where: str, findings: Findin
 
 
 def soft_labels(matched: Matched) -> np.ndarray | None:
-    """(7,) highest share of annotators, over a dialogue's utterances, who name each emotion.
+    """Computes the soft labels of a dialogue.
 
-    None where no utterance has an annotator's answer.
+    Returns:
+      (7,) highest share of annotators, over the utterances, who name each emotion; None if no
+      utterance has an annotator's answer.
     """
     votes = [a.votes for a in matched.annotations if a is not None and a.votes is not None]
     return np.max(votes, 0) if votes else None
 
 
 def utterance_labels(annotation: annotations.Annotation) -> tuple[np.ndarray, np.ndarray]:
-    """(7,) hard labels and (7,) vote shares; the hard ones again where there are no votes."""
+    """Returns (7,) hard labels and (7,) vote shares; without votes, the hard labels twice."""
     hard = multi_hot(annotation.labels)
     return hard, hard if annotation.votes is None else annotation.votes

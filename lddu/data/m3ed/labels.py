@@ -1,4 +1,4 @@
-"""The seven emotions: their coding, and how annotation files spell them."""
+"""The seven emotions: their codes, and how annotation files spell them."""
 
 import re
 from typing import Any
@@ -7,16 +7,16 @@ import numpy as np
 
 # The authors' coding, 0 to 6.
 LABELS = ("happy", "neutral", "sad", "disgust", "anger", "fear", "surprise")
-# What an annotator could write who had no answer.
+# Annotators write this when they have no answer.
 _NOT_SURE = "notsure"
 _SEPARATORS = re.compile(r"[,，、;；/|]")
 
 
 def code_of(word: str, where: str) -> int | None:
-    """The code of an emotion word; None for "NotSure".
+    """Returns the code of an emotion word; None for "NotSure".
 
     Raises:
-      ValueError: If it is no emotion of M3ED, naming `where`.
+      ValueError: If M3ED does not have this emotion, naming `where`.
     """
     word = re.sub(r"[\s_]", "", word).lower()
     if word == _NOT_SURE:
@@ -27,42 +27,46 @@ def code_of(word: str, where: str) -> int | None:
 
 
 def codes_of(field: Any, where: str) -> set[int]:
-    """The codes in a field such as "Happy,Surprise"; none of an empty one.
+    """Returns the codes in a field such as "Happy,Surprise"; an empty field or None has none.
 
     Raises:
-      ValueError: If the field is neither text, a list of text nor None, or holds another word.
+      ValueError: If the field is neither text, a list of text nor None, or has another word.
     """
     if field is None:
         return set()
     parts = field if isinstance(field, list) else [field]
     if not all(isinstance(part, str) for part in parts):
-        raise ValueError(f"{where}: {field!r:.60} is no text, expected emotion words")
+        raise ValueError(f"{where}: {field!r:.60} is not text, expected emotion words")
     words = [word for part in parts for word in _SEPARATORS.split(part) if word.strip()]
     return {code for word in words if (code := code_of(word, where)) is not None}
 
 
 def multi_hot(codes: set[int]) -> np.ndarray:
-    """(7,) float32 with ones at the codes."""
+    """Returns (7,) float32 with ones at the codes."""
     hot = np.zeros(len(LABELS), np.float32)
     hot[list(codes)] = 1.0
     return hot
 
 
 def label_codes(label: Any, where: str) -> set[int]:
-    """The codes of an utterance's label in a feature pickle: a code, a word, or a list of them.
+    """Reads an utterance's label in a feature pickle: a code, a word, or a list of them.
+
+    Returns:
+      The codes.
 
     Raises:
-      ValueError: If it is something else, or names an emotion twice (as zeros and ones would).
+      ValueError: If it is something else, or names an emotion twice, as a row of zeros and ones
+        would.
     """
     if isinstance(label, np.ndarray):
         label = label.tolist()
     if isinstance(label, str):
         return codes_of(label, where)
     if isinstance(label, list | tuple):
-        found = [code for one in label for code in _single(one, where)]
-        if len(set(found)) < len(found):
+        codes = [code for one in label for code in _single(one, where)]
+        if len(set(codes)) < len(codes):
             raise ValueError(f"{where}: {label!r:.60} names an emotion twice; expected codes 0..6")
-        return set(found)
+        return set(codes)
     return _single(label, where)
 
 

@@ -1,8 +1,8 @@
-"""From M3ED's files to a `Dataset`."""
+"""`load`: from M3ED's files to a `Dataset`."""
 
 import os
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 
@@ -27,7 +27,7 @@ PUBLISHED = {
     "utterance": {"train": 17427, "valid": 2821, "test": 4201},
 }
 _TOLERANCE = 0.001
-_VERSION = 1  # of what is made of the files; part of the cache's key
+_VERSION = 1  # of the processing; part of the cache's key
 _STEPS = 60
 _SOFT = {
     "dialogue": "soft labels = highest share of annotators over its utterances",
@@ -43,7 +43,15 @@ _TASKS = {
 
 
 class _Rows(NamedTuple):
-    """The samples of a split before cleaning; `lengths` None: zero vectors are missing."""
+    """The N samples of a split before cleaning.
+
+    Attributes:
+      ids: N ids.
+      values: Modality -> features, as `clean` takes them.
+      lengths: (N,) true lengths; None if a sequence of zeros is a missing one.
+      labels: (N, 7) hard labels.
+      soft: (N, 7) soft labels, or None.
+    """
 
     ids: list[str]
     values: dict[str, Any]
@@ -62,30 +70,33 @@ def load(
     """Loads M3ED with modalities "text", "audio" and "vision" and the labels `LABELS`.
 
     Task "dialogue": one sample is one dialogue, as CARAT reports it; its sequence is one vector per
-    utterance, cut to 60, and a label is present where any of its utterances has it, cut or not. An
-    utterance whose vector is zero stays a step. Soft labels, where annotation.json is there: the
-    highest share of annotators, over the utterances, who name the emotion.
+    utterance, cut to 60, and a label is present if any of its utterances has it, cut or not. An
+    utterance whose vector is zero stays a step. Soft labels need annotation.json: the highest share
+    of annotators, over the utterances, who name the emotion.
 
     Task "utterance": one sample is one utterance, with one step per modality; a zero vector is a
-    missing modality. Labels are `final_mul_emo`, soft labels the share of the annotators who gave
-    an answer and name the emotion.
+    missing modality. Labels are `final_mul_emo`; soft labels are the share of annotators who name
+    the emotion, among those who gave an answer.
 
-    Splits are by series where splitInfo is there, else as the feature file has them.
+    Splits are by series if splitInfo is there, else as the feature file has them.
 
     Args:
       path: A folder with the files, or the feature file: the authors' pickle of ten items, or
-        CARAT's m3ed_data_60.pt. annotation.json and splitInfo/ are looked for beside and above it.
+        CARAT's m3ed_data_60.pt. annotation.json and splitInfo/ are searched beside and above it.
       task: "dialogue" or "utterance".
-      cache: Where the prepared arrays are kept; True takes `lddu.data.cache.cache_folder()`,
-        False or None keeps nothing.
-      progress: Whether to show progress bars where something takes a while.
+      cache: Folder in which the prepared arrays are kept. True takes
+        `lddu.data.cache.cache_folder()`; False or None keeps nothing and holds all in memory.
+      progress: Whether to show a progress bar while large files are read.
+
+    Returns:
+      The three splits, with a card that says what was read and repaired.
 
     Raises:
-      FileNotFoundError: If there is nothing at `path`.
+      FileNotFoundError: If `path` does not exist.
       UnsafePickleError: If the feature file asks for more than data.
-      ValueError: If a file is missing, damaged or does not fit the others; names file and place.
+      ValueError: If a file is missing, damaged or does not fit the others, naming file and place.
     """
-    if task not in _TASKS:
+    if task not in get_args(Task):
         raise ValueError(f"task={task!r}, expected 'dialogue' or 'utterance'")
     files = locate(path, task)
     key = {
@@ -164,21 +175,23 @@ def _from_carat(content: dict, where: str, findings: Findings) -> dict[str, _Row
 
 def _from_pickle(content: Any, files: Files, task: Task, findings: Findings) -> dict[str, _Rows]:
     where = str(files.features)
-    found = pickles.read_content(content, where, findings)
+    pickled = pickles.read_content(content, where, findings)
     annotated = annotations.read_annotations(files.annotation) if files.annotation else None
     series = {
         name: annotated[name].series if annotated and name in annotated else name.rpartition("_")[0]
-        for name in found.dialogues
+        for name in pickled.dialogues
     }
     lists = splits.read_lists(files.lists) if files.lists else None
-    names = splits.assign(series, found.splits, lists, where, findings)
+    names = splits.assign(series, pickled.splits, lists, where, findings)
     if annotated is None:
         matched = {
             name: Matched(d, [None] * len(d.labels), [None] * len(d.labels))
-            for name, d in found.dialogues.items()
+            for name, d in pickled.dialogues.items()
         }
     else:
-        matched = match(found.dialogues, annotated, where, findings, both_ways=task == "utterance")
+        matched = match(
+            pickled.dialogues, annotated, where, findings, both_ways=task == "utterance"
+        )
     rows = {}
     for split, members in names.items():
         parts = {name: matched[name] for name in members}
@@ -194,7 +207,7 @@ def _dialogues(matched: dict[str, Matched], soft: bool, findings: Findings) -> _
     votes = [soft_labels(m) if soft else None for m in matched.values()]
     if soft:
         findings.repaired(
-            "dialogues without annotators' answers, their hard labels serve as soft ones",
+            "dialogues without annotators' answers, whose hard labels serve as soft ones",
             sum(v is None for v in votes),
         )
     return _Rows(
@@ -221,7 +234,7 @@ def _utterances(matched: dict[str, Matched], where: str, findings: Findings) -> 
                 continue
             if annotation.votes is None:
                 findings.repaired(
-                    "utterances without annotators' answers, their hard labels serve as soft ones",
+                    "utterances without annotators' answers, whose hard labels serve as soft ones",
                     1,
                 )
             ids.append(name)
@@ -231,8 +244,8 @@ def _utterances(matched: dict[str, Matched], where: str, findings: Findings) -> 
             for modality, array in m.dialogue.features.items():
                 vectors[modality].append(array[row])
     if not ids:
-        raise ValueError(f"{where}: no annotated utterance")
+        raise ValueError(f"{where}: no utterance is annotated")
     if len(set(ids)) < len(ids):
-        raise ValueError(f"{where}: an utterance id is there in two dialogues")
+        raise ValueError(f"{where}: an utterance id is in two dialogues")
     values = {name: np.stack(rows)[:, None] for name, rows in vectors.items()}
     return _Rows(ids, values, None, np.stack(hard), np.stack(votes).astype(np.float32))

@@ -1,4 +1,4 @@
-"""Which files there are: a feature file, and annotation.json and splitInfo near it."""
+"""Locates the files: a feature file, and annotation.json and splitInfo near it."""
 
 import zipfile
 from pathlib import Path
@@ -12,22 +12,22 @@ _HINTS = {".pkl": "pickle", ".pickle": "pickle", ".pt": "torch", ".pth": "torch"
 NEEDED = {
     "dialogue": (
         "the authors' feature pickle (a list of 10 items) or CARAT's m3ed_data_60.pt, and with the "
-        "pickle, where you have them, annotation.json and splitInfo/"
+        "pickle, if you have them, annotation.json and splitInfo/"
     ),
     "utterance": (
-        "the authors' feature pickle (a list of 10 items) and annotation.json, and where you have "
-        "it splitInfo/"
+        "the authors' feature pickle (a list of 10 items) and annotation.json, and if you have it "
+        "splitInfo/"
     ),
 }
 
 
 class Files(NamedTuple):
-    """What to read.
+    """The files to read.
 
     Attributes:
       features: The feature pickle or CARAT's file.
-      annotation: annotation.json, if there is one.
-      lists: Split -> list of its series, if there are such.
+      annotation: annotation.json, or None.
+      lists: Split -> file that lists its series, or None.
     """
 
     features: Path
@@ -35,13 +35,13 @@ class Files(NamedTuple):
     lists: dict[str, Path] | None
 
     def paths(self) -> list[Path]:
-        """All of them."""
+        """Returns all files."""
         rest = [self.annotation] if self.annotation else []
         return [self.features, *rest, *(self.lists or {}).values()]
 
 
 def locate(path: str | Path, task: str) -> Files:
-    """Finds the files for a task.
+    """Locates the files for a task.
 
     Args:
       path: A folder, or the feature file in it; annotation.json and splitInfo/ are taken from the
@@ -49,8 +49,8 @@ def locate(path: str | Path, task: str) -> Files:
       task: "dialogue" or "utterance".
 
     Raises:
-      FileNotFoundError: If there is nothing at `path`.
-      ValueError: If what the task needs is not there, or there are several feature files.
+      FileNotFoundError: If `path` does not exist.
+      ValueError: If a file that the task needs is missing, or there are several feature files.
     """
     path = Path(path).expanduser()
     if path.is_dir():
@@ -75,7 +75,7 @@ def locate(path: str | Path, task: str) -> Files:
 
 
 def sniff(path: Path) -> str | None:
-    """What a file's start says it is: "pickle", "torch" (a zip of torch.save), or None."""
+    """Detects a file's kind by its start: "pickle", "torch" (a zip of torch.save), or None."""
     with path.open("rb") as file:
         start = file.read(4)
     if start.startswith(b"PK\x03\x04"):
@@ -87,25 +87,25 @@ def sniff(path: Path) -> str | None:
             return "torch" if path.suffix in (".pt", ".pth") else None
     if len(start) > 1 and start[0] == 0x80 and 2 <= start[1] <= 5:
         return "torch" if _HINTS.get(path.suffix) == "torch" else "pickle"
-    return _HINTS.get(path.suffix)  # pickle protocols 0 and 1 have no mark; or the file is damaged
+    return _HINTS.get(path.suffix)  # pickle protocols 0 and 1 have no mark, nor may damaged files
 
 
 def _features(folder: Path, task: str) -> Path:
-    """The one feature file in a folder, or else in the folders in it."""
-    found: dict[Path, str] = {}
+    """Returns the one feature file in a folder, or else in its direct subfolders."""
+    kinds: dict[Path, str] = {}
     for pattern in ("*", "*/*"):
         files = sorted(file for file in folder.glob(pattern) if file.is_file())
-        found = {file: kind for file in files if (kind := sniff(file))}
-        if found:
+        kinds = {file: kind for file in files if (kind := sniff(file))}
+        if kinds:
             break
-    # CARAT's file cannot serve single utterances, so it is no rival of a pickle there.
-    pickles = [file for file, kind in found.items() if kind == "pickle"]
-    chosen = pickles if task == "utterance" and pickles else list(found)
+    # CARAT's file has no single utterances, so that a pickle beside it is the one for that task.
+    pickles = [file for file, kind in kinds.items() if kind == "pickle"]
+    chosen = pickles if task == "utterance" and pickles else list(kinds)
     if len(chosen) == 1:
         return chosen[0]
     if chosen:
         names = ", ".join(str(file.relative_to(folder)) for file in chosen)
-        raise ValueError(f"M3ED: {folder} holds several feature files: {names}; name one of them")
+        raise ValueError(f"M3ED: {folder} holds several feature files: {names}; pass one of them")
     names = ", ".join(sorted(file.name for file in folder.iterdir())[:20]) or "nothing"
     raise ValueError(
         f"M3ED: no feature file in {folder}, which holds {names}; task {task!r} needs "
@@ -114,6 +114,7 @@ def _features(folder: Path, task: str) -> Path:
 
 
 def _lists(near: list[Path]) -> dict[str, Path] | None:
+    """Returns split -> list of series from the first folder that has such lists."""
     for folder in [f / sub for f in near for sub in ("splitInfo", ".")]:
         lists = {split: folder / name for split, name in _LISTS.items()}
         missing = [file.name for file in lists.values() if not file.is_file()]

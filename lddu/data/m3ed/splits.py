@@ -1,4 +1,4 @@
-"""Which dialogue belongs to which split: by its series, or as the feature pickle says."""
+"""The split of each dialogue: by its series, or as the feature file says."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -8,12 +8,18 @@ from lddu.data.dataset import SPLITS
 
 
 def read_lists(lists: Mapping[str, Path]) -> dict[str, str]:
-    """Reads the lists of splitInfo: series -> split.
+    """Reads the lists of splitInfo.
+
+    Args:
+      lists: Split -> file with the names of its series.
+
+    Returns:
+      Series -> split.
 
     Raises:
-      ValueError: If a list is no UTF-8 text or empty, or a series is in two of them.
+      ValueError: If a list is not UTF-8 text, is empty, or has a series of another list.
     """
-    found: dict[str, str] = {}
+    splits: dict[str, str] = {}
     for split, path in lists.items():
         try:
             series = path.read_text(encoding="utf-8-sig").split()
@@ -22,11 +28,11 @@ def read_lists(lists: Mapping[str, Path]) -> dict[str, str]:
         if not series:
             raise ValueError(f"{path} names no series")
         for name in series:
-            if found.setdefault(name, split) != split:
+            if splits.setdefault(name, split) != split:
                 raise ValueError(
-                    f"{path}: the series {name!r} is also in the list of {found[name]}"
+                    f"{path}: the series {name!r} is also in the list of {splits[name]}"
                 )
-    return found
+    return splits
 
 
 def assign(
@@ -41,12 +47,12 @@ def assign(
     Args:
       dialogues: Dialogue id -> its series.
       own: Split -> dialogue ids, as the feature file has them.
-      lists: Series -> split; where it is given it wins over `own`.
-      where: The feature file.
-      findings: Takes what does not fit.
+      lists: Series -> split, which comes before `own`; None follows the feature file.
+      where: The feature file, which errors name.
+      findings: Collects what does not fit.
 
     Returns:
-      Split -> ids, in the order of `dialogues`.
+      Split -> dialogue ids, in the order of `dialogues`.
 
     Raises:
       ValueError: If a dialogue is in two splits, or a split is empty.

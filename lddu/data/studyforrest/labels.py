@@ -1,4 +1,4 @@
-"""Emotion words, and labels from the votes of the observers: hard ones, and soft ones."""
+"""The emotion words, and hard and soft labels from the votes of the observers."""
 
 from collections.abc import Sequence
 
@@ -35,15 +35,15 @@ TASK_LABELS = ("happiness", "love", "sadness", "fear", "angerrage", "contempt")
 
 
 def task(windows: Windows, labels: Sequence[str] = TASK_LABELS, min_votes: int = 2) -> np.ndarray:
-    """Hard labels: does the panel have at least `min_votes` votes?
+    """Computes hard labels: 1 if at least `min_votes` of the observers vote for the emotion.
 
     Args:
-      windows: The windows.
-      labels: Emotions, of `windows.emotions`.
-      min_votes: Votes needed, of the 9 observers.
+      windows: N windows.
+      labels: C emotions, from `windows.emotions`.
+      min_votes: Number of votes needed, of the 9 observers.
 
     Returns:
-      (N, C) float32 of zeros and ones.
+      (N, C) float32 zeros and ones.
 
     Raises:
       ValueError: If a label is unknown or `min_votes` is not in 1..9.
@@ -60,16 +60,16 @@ def soft_labels(
     labels: Sequence[str] = TASK_LABELS,
     min_votes: int = 2,
 ) -> np.ndarray:
-    """Soft labels: the probability that a fresh panel of 9 gives at least `min_votes` votes.
+    """Computes soft labels: the probability that a fresh panel gives at least `min_votes` votes.
 
-    This, and not the share votes / 9, is a soft version of what `task` asks. See
-    `lddu.data.studyforrest.panel` for the model.
+    This probability, unlike the share votes / 9, is the soft version of the labels of `task`;
+    `lddu.data.studyforrest.panel` has the model.
 
     Args:
-      windows: The windows.
+      windows: N windows.
       rows: Numbers of the training windows; the prior of each label is fitted on their votes only.
-      labels: Emotions, of `windows.emotions`.
-      min_votes: Votes needed, of the 9 observers.
+      labels: C emotions, from `windows.emotions`.
+      min_votes: Number of votes needed, of the 9 observers.
 
     Returns:
       (N, C) float32 in [0, 1], for all windows.
@@ -87,7 +87,7 @@ def soft_labels(
 
 
 def _counts(windows: Windows, labels: Sequence[str]) -> np.ndarray:
-    """(N, C) numbers of votes."""
+    """Returns (N, C) numbers of votes."""
     unknown = [label for label in labels if label not in windows.emotions]
     if unknown:
         raise ValueError(f"labels: {unknown} are not among {', '.join(windows.emotions)}")

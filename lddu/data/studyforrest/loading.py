@@ -16,7 +16,7 @@ from lddu.data.studyforrest.splits import FOLDS, STORED_FOLD, folds
 from lddu.data.studyforrest.windows import Windows
 from lddu.features.text import TextFeatures, hashed_words
 
-# Windows of the stored split, fold 4; no counts are published for the other folds.
+# Windows per split of fold 4, the stored split; the other folds have no published counts.
 PUBLISHED = {"train": 2428, "valid": 348, "test": 639}
 
 
@@ -27,17 +27,17 @@ def load(
     text: TextFeatures | None = None,
     text_dim: int | None = None,
 ) -> Dataset:
-    """Loads the task of record (six emotions at two of nine votes) on one of its five folds.
+    """Loads one of five folds of the task of record: six emotions, present at two of nine votes.
 
     Args:
       path: The folder of the raw files or the benchmark file `windows.npz`, as in `load_windows`.
-      fold: 0 to 4; 4 is the stored split.
+      fold: Number of the fold, 0 to 4; 4 is the stored split.
       text: Word vectors for the raw files, as in `load_windows`.
       text_dim: Principal components of the word vectors, as in `load_windows`.
 
     Returns:
-      The three splits with hard labels, and `soft_labels` fitted on the training windows as soft
-      ones; the card names the files that were read.
+      The three splits, with soft labels by `soft_labels` fitted on the training windows, and a card
+      that names the files that were read.
 
     Raises:
       FileNotFoundError, ConnectionError: If files are missing and cannot be fetched.
@@ -55,10 +55,10 @@ def load_windows(
 ) -> Windows:
     """Loads the film as windows, with the votes of all observers for all 22 emotions.
 
-    The fixed benchmark file is reproduced from the raw files: windows, split, votes, arousal,
-    valence and text lengths exactly, vision exactly once rounded to its float16, audio to float32
-    rounding; with `text=MiniLM()` and `text_dim=96` word vectors too, up to the sign of each axis
-    and float16 rounding.
+    The raw files reproduce the benchmark file: windows, split, votes, arousal, valence and text
+    lengths exactly, vision exactly once rounded to its float16, and audio to float32 rounding. With
+    `text=MiniLM()` and `text_dim=96` they reproduce its word vectors too, up to the sign of each
+    axis and float16 rounding.
 
     Args:
       path: The folder of the raw files, as `lddu.data.studyforrest.locate` takes it (None finds or
@@ -66,10 +66,10 @@ def load_windows(
       text: From the words of the windows to one vector per word; None hashes words,
         `lddu.features.text.hashed_words()`. `lddu.features.minilm.MiniLM()` reads in context. The
         benchmark file has its own word vectors.
-      text_dim: Reduces word vectors to this many principal components. They are fitted without
-        labels on the words of the training windows of `split`: the mean on all of them, the axes
-        on the first 20,000, as in the benchmark file (so words of the test blocks of folds 0 to 3
-        are among them). None leaves the vectors as they are.
+      text_dim: Number of principal components that word vectors are reduced to. They are fitted
+        without labels on the words of the training windows of `split`: the mean on all of them, the
+        axes on the first 20,000, as in the benchmark file. Words of the test blocks of folds 0 to 3
+        are among them. None leaves the vectors as they are.
 
     Raises:
       FileNotFoundError, ConnectionError: If files are missing and cannot be fetched.
@@ -81,15 +81,15 @@ def load_windows(
 
 
 def dataset(windows: Windows, fold: int = STORED_FOLD, sources: tuple[Source, ...] = ()) -> Dataset:
-    """The task of record on one of its five folds.
+    """Makes a `Dataset` of windows: the task of record on one of its five folds.
 
     Args:
-      windows: From `load_windows`.
-      fold: 0 to 4; 4 is the stored split.
+      windows: The whole film, from `load_windows`.
+      fold: Number of the fold, 0 to 4; 4 is the stored split.
       sources: Files to name on the card.
 
     Returns:
-      A `Dataset` with hard labels, and `soft_labels` fitted on the training windows as soft ones.
+      The three splits, with soft labels by `soft_labels` fitted on the training windows.
 
     Raises:
       ValueError: If `fold` is not in 0..4.
@@ -121,7 +121,7 @@ def dataset(windows: Windows, fold: int = STORED_FOLD, sources: tuple[Source, ..
 def _read(
     path: str | Path | None, text: TextFeatures | None, text_dim: int | None
 ) -> tuple[Windows, list[Path]]:
-    """The windows, and the files that they were read from."""
+    """Returns the windows, and the files that they were read from."""
     file = None if path is None else Path(path).expanduser()
     if file is None or not (file.is_file() or file.suffix == ".npz"):
         root = locate(path)

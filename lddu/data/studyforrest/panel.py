@@ -1,4 +1,4 @@
-"""A panel of observers as a beta-binomial: how likely would a fresh panel be to agree?
+"""A panel of observers as a beta-binomial: the probability that a fresh panel would agree.
 
 With vote rate p of a label in a window, and n observers who vote independently, the number of votes
 is Binomial(n, p). Rates differ from window to window as Beta(a, b), fitted by maximum likelihood.
@@ -20,14 +20,23 @@ _TOLERANCE = 1e-10
 
 
 class BetaPrior(NamedTuple):
-    """Beta(a, b) distribution of the vote rate."""
+    """A Beta(a, b) distribution of the vote rate."""
 
     a: float
     b: float
 
 
 def log_pmf(k: np.ndarray, n: int, prior: BetaPrior) -> np.ndarray:
-    """Log-probability of k votes of n under the beta-binomial, elementwise."""
+    """Computes the log-probability of k votes among n under the beta-binomial, elementwise.
+
+    Args:
+      k: Numbers of votes, integers in 0..n.
+      n: Number of observers.
+      prior: Distribution of the vote rate.
+
+    Returns:
+      Log-probabilities of the shape of `k`.
+    """
 
     def log_beta(a: float, b: float) -> float:
         return math.lgamma(a) + math.lgamma(b) - math.lgamma(a + b)
@@ -41,24 +50,24 @@ def log_pmf(k: np.ndarray, n: int, prior: BetaPrior) -> np.ndarray:
 
 
 def fit(votes: np.ndarray, n: int) -> BetaPrior:
-    """The maximum-likelihood prior of the vote rate.
+    """Fits the prior of the vote rate by maximum likelihood.
 
     Args:
-      votes: (N,) integers, numbers of votes.
+      votes: (N,) numbers of votes, integers in 0..n.
       n: Number of observers.
 
     Returns:
-      The prior, its parameters within 1e-6 and 1e6.
+      The prior, with parameters between 1e-6 and 1e6.
 
     Raises:
-      ValueError: If there are no rows, or a number of votes is not in 0..n.
+      ValueError: If `votes` is empty, or a number of votes is not in 0..n.
     """
     votes = np.asarray(votes)
     if votes.size == 0 or votes.min() < 0 or votes.max() > n:
-        raise ValueError(f"votes: need numbers from 0 to {n}, at least one; got {votes}")
+        raise ValueError(f"votes: expected at least one number, all from 0 to {n}; got {votes}")
     steps = np.arange(n)
-    # How many windows have more than i votes for the label, and more than i against it: all that
-    # the derivatives of the likelihood depend on.
+    # The numbers of windows with more than i votes for the label, and with more than i against it,
+    # are all that the derivatives of the likelihood depend on.
     votes_for = (votes[:, None] > steps).sum(0)
     votes_against = ((n - votes)[:, None] > steps).sum(0)
     mean = np.clip(votes.mean() / n, 0.01, 0.99)
@@ -75,10 +84,15 @@ def fit(votes: np.ndarray, n: int) -> BetaPrior:
 
 
 def agreement(n: int, min_votes: int, prior: BetaPrior) -> np.ndarray:
-    """P(at least `min_votes` of n new observers vote | k of n did), for k = 0..n.
+    """Computes P(at least `min_votes` of n new observers vote | k of n did), for k = 0..n.
+
+    Args:
+      n: Number of observers.
+      min_votes: Number of votes needed.
+      prior: Distribution of the vote rate.
 
     Returns:
-      (n + 1,) float64, increasing in k.
+      (n + 1,) float64 probabilities, increasing in k.
 
     Raises:
       ValueError: If `min_votes` is not in 1..n.

@@ -1,4 +1,4 @@
-"""From the raw files to `Windows`."""
+"""From the raw files to `Windows`: votes, words, sound and picture of every window."""
 
 from pathlib import Path
 
@@ -23,7 +23,7 @@ _PCA_ROWS = 20_000
 
 
 def process(root: Path, text: TextFeatures, text_dim: int | None = None) -> Windows:
-    """Cuts the film into windows; `lddu.data.studyforrest.load_windows` says what results.
+    """Cuts the film into windows, as `lddu.data.studyforrest.load_windows` describes.
 
     Args:
       root: The folder of the raw files.
@@ -61,7 +61,7 @@ def process(root: Path, text: TextFeatures, text_dim: int | None = None) -> Wind
 
 
 def _word_vectors(spoken: list[str], text: TextFeatures) -> list[np.ndarray]:
-    """One (words, D) array per window, as promised by `TextFeatures`."""
+    """Returns one (words, D) array per window, after checking that `text` returned that."""
     vectors = text(spoken)
     if len(vectors) != len(spoken):
         raise ValueError(f"text: {len(vectors)} arrays for {len(spoken)} sentences")
@@ -73,7 +73,7 @@ def _word_vectors(spoken: list[str], text: TextFeatures) -> list[np.ndarray]:
 
 
 def _pad(vectors: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Word vectors as one (N, 48, D) float32 array with zeros after the words, and lengths (N,)."""
+    """Pads word vectors to (N, 48, D) float32, and returns them with their lengths (N,)."""
     length = np.array([len(rows) for rows in vectors])
     padded = np.zeros((len(vectors), speech.MAX_WORDS, vectors[0].shape[1]), np.float32)
     padded[np.arange(speech.MAX_WORDS) < length[:, None]] = np.concatenate(vectors)

@@ -19,10 +19,10 @@ class Fold(NamedTuple):
 
 
 def folds(windows: Windows) -> list[Fold]:
-    """Five folds whose test parts together are the whole film, each window once.
+    """Returns five folds, whose test parts together are the whole film, each window once.
 
     With b the window's 120-s block modulo 10, fold r tests b in {2r, 2r + 1}, validates on
-    b = 2r - 1 modulo 10 and trains on the rest. Fold 4 is the stored `split`. Whole blocks move
+    b = 2r - 1 modulo 10 and trains on the rest. Fold 4 is `windows.split`. Whole blocks move
     together because neighbouring windows overlap.
     """
     tenth = block_of(windows.start, windows.end) % 10

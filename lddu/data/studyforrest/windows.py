@@ -10,7 +10,7 @@ from lddu.structs import Batch, Modality
 FILM_SECONDS = 7085.28
 WINDOW_SECONDS = 4.0
 HOP_SECONDS = 2.0
-FIRST_SECOND = 17.0  # the first scene; before it there are opening titles
+FIRST_SECOND = 17.0  # start of the first scene, after the opening titles
 BLOCK_SECONDS = 120.0
 TRAIN, VALID, TEST = 0, 1, 2
 
@@ -25,8 +25,8 @@ class Windows:
       votes: (N, 9, 22) bool, which observer marked which of `emotions`.
       arousal: (N, 9, 2) bool, which observer marked low and high arousal.
       valence: (N, 9, 2) bool, which observer marked negative and positive valence.
-      start: (N,) film time in seconds.
-      end: (N,) film time in seconds.
+      start: (N,) film time in seconds at which each window begins.
+      end: (N,) film time in seconds at which each window ends.
       emotions: The 22 emotion words.
       split: (N,) int8, 0 train, 1 valid, 2 test: blocks of 120 s modulo 10 are 0-6, 7 and 8-9.
     """
@@ -45,7 +45,7 @@ class Windows:
 
 
 class Grid(NamedTuple):
-    """Where the windows lie: start and end (N,) in seconds, and the number of the block (N,)."""
+    """The places of the windows: start and end (N,) in seconds, and number of the block (N,)."""
 
     start: np.ndarray
     end: np.ndarray
@@ -53,7 +53,7 @@ class Grid(NamedTuple):
 
 
 def grid() -> Grid:
-    """Windows of 4 s, every 2 s from 17 s on, that cross no edge of the 120-s blocks."""
+    """Returns windows of 4 s, every 2 s from 17 s on, except those across edges of 120-s blocks."""
     last = FILM_SECONDS - WINDOW_SECONDS
     start = np.arange(FIRST_SECOND, last, HOP_SECONDS)
     end = start + WINDOW_SECONDS
@@ -63,7 +63,7 @@ def grid() -> Grid:
 
 
 def block_of(start: np.ndarray, end: np.ndarray) -> np.ndarray:
-    """Number of the 120-s block of the film in which the centre of each window lies."""
+    """Returns (N,) numbers of the 120-s block of the film in which each window's centre lies."""
     centre = (np.asarray(start, np.float64) + end) / 2
     return (centre // BLOCK_SECONDS).astype(int)
 
@@ -71,7 +71,14 @@ def block_of(start: np.ndarray, end: np.ndarray) -> np.ndarray:
 def make_batch(
     text: np.ndarray, text_length: np.ndarray, audio: np.ndarray, vision: np.ndarray
 ) -> Batch:
-    """Puts padded words (N, 48, D) with their numbers (N,), audio and vision into a `Batch`."""
+    """Makes a `Batch` without labels.
+
+    Args:
+      text: (N, W, D) vectors of words, padded behind the last word.
+      text_length: (N,) numbers of words; 0 if nobody speaks.
+      audio: (N, T, 5) features.
+      vision: (N, T, 149) features.
+    """
     spoken = np.arange(text.shape[1]) < text_length[:, None]
     modalities = {"text": Modality(text, spoken)}
     for name, values in (("audio", audio), ("vision", vision)):

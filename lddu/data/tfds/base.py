@@ -1,4 +1,4 @@
-"""What the builders share: a `Dataset` in, examples of true length out, and back again."""
+"""The base of the builders: from a `Dataset` to examples of true length, and back."""
 
 import dataclasses
 import os
@@ -14,16 +14,16 @@ from lddu.data.batching import from_sequences
 from lddu.data.card import Card
 from lddu.data.dataset import SPLITS, Dataset, Split
 
-# Of the split names of TFDS, "validation" is the custom.
+# TFDS calls the validation split "validation".
 _TFDS_SPLITS = dict(zip(SPLITS, ("train", "validation", "test"), strict=True))
 
 
 @dataclasses.dataclass(eq=False)
 class Config(tfds.core.BuilderConfig):
-    """What every configuration says.
+    """The part that all configurations share.
 
     Attributes:
-      widths: Modality -> features of a step. TFDS fixes it before a file is read, so files of
+      widths: Modality -> number of features. TFDS fixes it before a file is read, so that files of
         another width need a configuration of their own.
     """
 
@@ -39,7 +39,7 @@ class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     CITATION = ""
 
     def __init__(self, *, file_format: str = "array_record", **kwargs: Any):
-        """Takes what every builder of TFDS takes; another format would need TensorFlow."""
+        """Takes the arguments of all TFDS builders; another `file_format` would need TensorFlow."""
         super().__init__(file_format=file_format, **kwargs)
 
     def load(self, folder: Path | None) -> Dataset:
@@ -106,29 +106,33 @@ def prepare(builder: Builder, manual_dir: str | os.PathLike | None = None) -> No
     """Writes the records of a builder, unless they are there already.
 
     Args:
-      builder: One of this package's.
-      manual_dir: Folder with the files that one has to obtain oneself.
+      builder: A builder of this package.
+      manual_dir: Folder with files that users have to obtain themselves; None if there are none.
 
     Raises:
       FileNotFoundError: If the folder does not exist.
-      ValueError: As the loader of the data set, and if the features have other widths.
+      ValueError: If the loader of the data set refuses the files, or features have other widths.
     """
     if manual_dir is not None and not Path(manual_dir).is_dir():
-        raise FileNotFoundError(f"manual_dir {manual_dir} is no folder")
+        raise FileNotFoundError(f"manual_dir {manual_dir} is not a folder")
     options = {} if manual_dir is None else {"manual_dir": Path(manual_dir).absolute()}
     builder.download_and_prepare(download_config=tfds.download.DownloadConfig(**options))
 
 
 def read(builder: Builder, progress: bool = True) -> Dataset:
-    """All splits of a prepared builder as padded arrays in memory.
+    """Reads all splits of a builder as padded arrays in memory.
 
     Args:
-      builder: Prepared.
-      progress: Whether to show a bar.
+      builder: A builder that `prepare` was called on.
+      progress: Whether to show a progress bar.
+
+    Raises:
+      ValueError: If the builder is not prepared.
     """
     metadata = builder.info.metadata
     if "card" not in metadata:
-        raise ValueError(f"{builder.name}/{builder.builder_config.name} is not prepared yet")
+        name = f"{builder.name}/{builder.builder_config.name}"
+        raise ValueError(f"{name} is not prepared yet; call prepare(builder)")
     sources = {name: builder.as_data_source(split=_TFDS_SPLITS[name]) for name in SPLITS}
     total = sum(len(source) for source in sources.values())
     with tqdm(total=total, desc=f"reading {builder.name}", disable=not progress) as bar:

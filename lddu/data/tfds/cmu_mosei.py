@@ -1,23 +1,23 @@
-"""CMU-MOSEI, aligned and unaligned."""
+"""The builder of CMU-MOSEI, aligned and unaligned."""
 
 import dataclasses
 from pathlib import Path
-from typing import Literal
 
 from lddu.data import mosei
 from lddu.data.dataset import Dataset
+from lddu.data.mosei.loading import Setting
 from lddu.data.tfds.base import Builder, Config
 
 
 @dataclasses.dataclass(eq=False)
 class CmuMoseiConfig(Config):
-    """A setting, with its widths.
+    """A setting, with the widths of the features.
 
     Attributes:
       setting: "aligned" or "unaligned".
     """
 
-    setting: Literal["aligned", "unaligned"] = "aligned"
+    setting: Setting = "aligned"
 
 
 _BERT = {"text": 768, "audio": 74, "vision": 35}
@@ -35,8 +35,8 @@ class CmuMosei(Builder):
     )
     MANUAL_DOWNLOAD_INSTRUCTIONS = (
         "Put the feature file of any layout that lddu.data.mosei knows into the folder, and "
-        "CMU_MOSEI_Labels.csd where the layout has no emotion labels. No licence allows handing "
-        "them on."
+        "CMU_MOSEI_Labels.csd if the layout has no emotion labels. No licence grants "
+        "redistribution of these files."
     )
     BUILDER_CONFIGS = [  # noqa: RUF012 (TFDS wants a list)
         CmuMoseiConfig(name="aligned", widths=_BERT),
@@ -46,5 +46,5 @@ class CmuMosei(Builder):
     ]
 
     def load(self, folder: Path | None) -> Dataset:
-        """As `lddu.data.mosei.load`."""
+        """Loads the data set with `lddu.data.mosei.load`."""
         return mosei.load(folder, setting=self.builder_config.setting)

@@ -1,11 +1,11 @@
-"""M3ED, the dialogue and the utterance task."""
+"""The builder of M3ED, for the dialogue and the utterance task."""
 
 import dataclasses
 from pathlib import Path
-from typing import Literal
 
 from lddu.data import m3ed
 from lddu.data.dataset import Dataset
+from lddu.data.m3ed.loading import Task
 from lddu.data.tfds.base import Builder, Config
 
 
@@ -17,7 +17,7 @@ class M3edConfig(Config):
       task: "dialogue" or "utterance".
     """
 
-    task: Literal["dialogue", "utterance"] = "dialogue"
+    task: Task = "dialogue"
 
 
 _WIDTHS = {"text": 768, "audio": 1024, "vision": 342}
@@ -42,5 +42,5 @@ class M3ed(Builder):
     ]
 
     def load(self, folder: Path | None) -> Dataset:
-        """As `lddu.data.m3ed.load`."""
+        """Loads the data set with `lddu.data.m3ed.load`."""
         return m3ed.load(folder, task=self.builder_config.task)

@@ -1,4 +1,4 @@
-"""studyforrest, one configuration per fold."""
+"""The builder of studyforrest, with a configuration per fold."""
 
 import dataclasses
 from pathlib import Path
@@ -13,7 +13,7 @@ class StudyforrestConfig(Config):
     """A fold of the film.
 
     Attributes:
-      fold: 0 to 4.
+      fold: Number of the fold, 0 to 4.
     """
 
     fold: int = studyforrest.STORED_FOLD
@@ -33,5 +33,5 @@ class Studyforrest(Builder):
     ]
 
     def load(self, folder: Path | None) -> Dataset:
-        """From the raw files in LDDU_DATA, or fetched; word vectors as 96 principal components."""
+        """Loads the raw files in LDDU_DATA, or fetches them; word vectors have 96 components."""
         return studyforrest.load(fold=self.builder_config.fold, text_dim=_WIDTHS["text"])

@@ -116,9 +116,11 @@ def test_elements_without_bytes_claim_no_endless_array(stored, write, array, dty
 
 def test_text_that_is_none(stored, write, array, dtype):
     text = dtype("U1", (3, "<", None, None, None, 4, 4, 8))
-    refused(stored, write, array(1, (1,), text, False, b"\xff\xff\xff\x7f"), "no character")
+    refused(
+        stored, write, array(1, (1,), text, False, b"\xff\xff\xff\x7f"), "beyond the last character"
+    )
     scalar = write.Call("numpy.core.multiarray.scalar", (text, b"\xff\xff\xff\x7f"))
-    refused(stored, write, scalar, "no character")
+    refused(stored, write, scalar, "beyond the last character")
 
 
 @pytest.mark.parametrize("data", [b"", bytes(3), bytes(5), 1.0, [0]])

@@ -38,7 +38,7 @@ def test_annotators_without_an_answer_do_not_count(world, load):
     np.testing.assert_array_equal(data.train.soft[0], [0, 0, 0, 0, 0, 0, 1])
     np.testing.assert_array_equal(data.train.soft[1], data.train.batch.labels[1])
     assert data.card.repairs == {
-        "utterances without annotators' answers, their hard labels serve as soft ones": 1
+        "utterances without annotators' answers, whose hard labels serve as soft ones": 1
     }
 
 

@@ -39,8 +39,11 @@ class World:
             for split, videos in VIDEOS.items()
         }
         self.sentiment, self.intensities, self.features = {}, {}, {}
-        for key in [key for keys in self.segments.values() for key in keys]:
-            self.sentiment[key] = float(rng.uniform(-3, 3))
+        keys = [key for keys in self.segments.values() for key in keys]
+        # Further apart than two sentiments that count as equal.
+        sentiments = rng.permutation(np.linspace(-3, 3, len(keys)))
+        for key, sentiment in zip(keys, sentiments.tolist(), strict=True):
+            self.sentiment[key] = sentiment
             levels = rng.integers(0, 10, 6) / 3
             self.intensities[key] = np.where(rng.random(6) < 0.5, 0, levels)
             for setting, steps in STEPS.items():

@@ -135,14 +135,18 @@ def test_a_sample_twice_in_a_split_is_noted_and_kept_apart(world, make, tmp_path
     content["train"]["id"][2] = "alpha[3]"
     data = load(make.pickled(content, tmp_path / "m.pkl"))
     assert list(data.train.ids[2:4]) == ["alpha[3]", "alpha[3] #2"]
-    assert any("1 ids come more than once, such as 'alpha[3]'" in text for text in data.card.warnings)
+    assert any(
+        "1 ids come more than once, such as 'alpha[3]'" in text for text in data.card.warnings
+    )
 
 
 def test_a_video_in_two_splits_is_noted(world, make, tmp_path):
     content = make.plain(world, "aligned", "segment", True)
     content["test"]["id"][2] = "alpha[99]"
     data = load(make.pickled(content, tmp_path / "m.pkl"))
-    assert any("1 videos are in more than one split, such as 'alpha'" in t for t in data.card.warnings)
+    assert any(
+        "1 videos are in more than one split, such as 'alpha'" in t for t in data.card.warnings
+    )
 
 
 def test_unexpected_widths_are_noted_and_read(world, make, tmp_path):

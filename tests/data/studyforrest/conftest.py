@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from lddu.data import studyforrest
+from lddu.data.studyforrest.readers import stimulus
 from lddu.data.studyforrest.windows import Windows, grid, make_batch
 
 
@@ -21,6 +22,14 @@ def data_folder():
 @pytest.fixture(scope="session")
 def windows(data_folder):
     return studyforrest.load_windows(data_folder)
+
+
+@pytest.fixture
+def read_once(windows, monkeypatch):
+    """Spares tests of other things the frames, which take the longest to read."""
+    for name in ("audio", "vision"):
+        values = windows.batch.modalities[name].values
+        monkeypatch.setattr(stimulus, name, lambda *args, values=values: values)
 
 
 @pytest.fixture(scope="session")

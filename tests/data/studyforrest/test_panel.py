@@ -18,9 +18,15 @@ def test_a_uniform_prior_makes_every_number_of_votes_equally_likely():
     np.testing.assert_allclose(np.exp(out), 0.1)
 
 
+def votes_of(prior, windows):
+    """Numbers of votes of 9 observers that occur as often as the prior expects."""
+    expected = windows * stats.betabinom.pmf(np.arange(10), 9, *prior)
+    return np.repeat(np.arange(10), np.rint(expected).astype(int))
+
+
 @pytest.mark.parametrize("prior", [(0.15, 0.9), (1.5, 4.0)])
 def test_fit_maximises_the_likelihood(prior):
-    votes = stats.betabinom.rvs(9, *prior, size=800, random_state=0)
+    votes = votes_of(prior, 800)
 
     def loss(log_prior):
         return -stats.betabinom.logpmf(votes, 9, *np.exp(log_prior)).sum()
@@ -29,8 +35,8 @@ def test_fit_maximises_the_likelihood(prior):
         loss, [0.0, 0.0], method="Nelder-Mead", options={"xatol": 1e-8, "fatol": 1e-8}
     )
     fitted = panel.fit(votes, 9)
-    np.testing.assert_allclose(fitted, np.exp(best.x), rtol=1e-4)
-    assert loss(np.log(fitted)) <= best.fun + 1e-6
+    np.testing.assert_allclose(fitted, np.exp(best.x), rtol=1e-3)
+    assert loss(np.log(fitted)) <= best.fun + 1e-5
 
 
 @pytest.mark.parametrize("votes", [0, 9])
@@ -76,10 +82,10 @@ def test_agreement_refuses_impossible_thresholds(min_votes):
 
 
 def test_soft_targets_are_calibrated_for_a_fresh_panel():
-    rng = np.random.default_rng(0)
-    rate = rng.beta(0.4, 1.6, 40_000)
-    seen, fresh = rng.binomial(9, rate), rng.binomial(9, rate)
-    soft = panel.agreement(9, 2, panel.fit(seen, 9))[seen]
-    for k in range(5):
-        chosen = seen == k
-        assert soft[chosen][0] == pytest.approx((fresh[chosen] >= 2).mean(), abs=0.02)
+    prior = (0.4, 1.6)
+    seen = votes_of(prior, 40_000)
+    soft = panel.agreement(9, 2, panel.fit(seen, 9))
+    # The rate after k votes is Beta(a + k, b + 9 - k), whatever panel is asked then.
+    k = np.arange(10)
+    fresh = stats.betabinom.sf(1, 9, prior[0] + k, prior[1] + 9 - k)
+    np.testing.assert_allclose(soft, fresh, atol=1e-3)

@@ -1,5 +1,7 @@
-"""TFDS tfds: what goes in comes out, without TensorFlow."""
+"""TFDS builders: what goes in comes out, without TensorFlow."""
 
+import dataclasses
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -7,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lddu.data import mosei, tfds
+from lddu.data import mosei, studyforrest, take, tfds
 from lddu.data.card import Findings, make_card
 from lddu.data.dataset import Dataset, Split
 from lddu.data.tfds.base import Builder, Config
@@ -86,7 +88,7 @@ def test_mistakes_say_what_to_do(dataset, tmp_path):
     Made.dataset = dataset
     with pytest.raises(ValueError, match=r"made/narrow is for features .*'vision': 9.*these files"):
         tfds.prepare(Made(config="narrow", data_dir=tmp_path))
-    with pytest.raises(FileNotFoundError, match=r"manual_dir .* is no folder"):
+    with pytest.raises(FileNotFoundError, match=r"manual_dir .* is not a folder"):
         tfds.prepare(Made(config="full", data_dir=tmp_path), tmp_path / "nowhere")
     with pytest.raises(ValueError, match="made/full is not prepared yet"):
         tfds.read(Made(config="full", data_dir=tmp_path / "empty"))
@@ -106,6 +108,31 @@ def test_tensorflow_is_not_imported():
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
+def test_studyforrest_asks_for_its_fold(data_folder, tmp_path, monkeypatch):
+    """On the first rows of each split; the whole film comes below."""
+    file = data_folder / "studyforrest" / "windows.npz"
+    if not file.is_file():
+        pytest.skip(f"needs the benchmark file {file}")
+    asked, real = [], studyforrest.load
+
+    def load(**options):
+        asked.append(options)
+        data = real(file, fold=options["fold"])
+        few = {
+            name: Split(take(split.batch, slice(5)), split.ids[:5], split.soft[:5])
+            for name, split in data.splits().items()
+        }
+        return dataclasses.replace(data, **few)
+
+    want = load(fold=2)
+    monkeypatch.setattr(studyforrest, "load", load)
+    builder = tfds.Studyforrest(config="fold_2", data_dir=tmp_path)
+    tfds.prepare(builder)
+    assert asked[1:] == [{"fold": 2, "text_dim": 96}]
+    assert_equal(tfds.read(builder, progress=False), want)
+
+
+@pytest.mark.slow
 def test_studyforrest_from_its_files(data_folder, tmp_path):
     builder = tfds.Studyforrest(config="fold_4", data_dir=tmp_path)
     tfds.prepare(builder)
@@ -118,10 +145,10 @@ def test_studyforrest_from_its_files(data_folder, tmp_path):
 @pytest.mark.parametrize("setting", ["aligned", "unaligned"])
 def test_mosei_from_files_of_its_form(setting, tmp_path, monkeypatch):
     monkeypatch.setenv("LDDU_CACHE", str(tmp_path / "cache"))
-    script = Path(__file__).parents[3] / "experiments" / "generate_mosei.py"
-    sizes = ["--train", "30", "--valid", "10", "--test", "10"]
-    made = ["--layout", f"mmsa-{setting}", *sizes, "--out", str(tmp_path / "files")]
-    subprocess.run([sys.executable, str(script), *made], check=True, capture_output=True)
+    pytest.importorskip("tyro")
+    script = runpy.run_path(str(Path(__file__).parents[3] / "experiments" / "generate_mosei.py"))
+    sizes = {"train": 30, "valid": 10, "test": 10}
+    script["main"](script["Args"](layout=f"mmsa-{setting}", out=tmp_path / "files", **sizes))
     builder = tfds.CmuMosei(config=setting, data_dir=tmp_path / "tfds")
     tfds.prepare(builder, tmp_path / "files")
     want = mosei.load(tmp_path / "files", setting=setting)

@@ -1,1 +1,1 @@
-"""Readers of M3ED's files, one layout a module."""
+"""Readers of M3ED's files, one layout per module."""

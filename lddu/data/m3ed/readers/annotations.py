@@ -1,4 +1,4 @@
-"""annotation.json: what three annotators heard in each utterance, and what was agreed on."""
+"""annotation.json: the emotions three annotators gave each utterance, and the agreed ones."""
 
 import json
 from pathlib import Path
@@ -12,13 +12,13 @@ _ANNOTATORS = ("EmoAnnotator1", "EmoAnnotator2", "EmoAnnotator3")
 
 
 class Annotation(NamedTuple):
-    """One utterance.
+    """The annotation of one utterance.
 
     Attributes:
-      labels: Codes of the agreed emotions, `final_mul_emo`; empty where nothing was annotated.
-      main: Codes in `final_main_emo`: one, or none where it is empty.
-      votes: (7,) float32 share of the annotators who name each emotion, of those who name any;
-        None where none of them does.
+      labels: Codes of the agreed emotions, `final_mul_emo`; empty if nothing was annotated.
+      main: Codes in `final_main_emo`: one, or none if the field is empty.
+      votes: (7,) float32 share of the annotators who name each emotion, among those who name any;
+        None if nobody does.
     """
 
     labels: set[int]
@@ -27,11 +27,11 @@ class Annotation(NamedTuple):
 
 
 class Dialogue(NamedTuple):
-    """One dialogue.
+    """The annotations of one dialogue.
 
     Attributes:
-      series: The television series it is from.
-      utterances: Utterance id -> its annotation.
+      series: The television series that it is from.
+      utterances: Utterance id -> annotation.
     """
 
     series: str
@@ -39,13 +39,14 @@ class Dialogue(NamedTuple):
 
 
 def read_annotations(path: Path) -> dict[str, Dialogue]:
-    """Reads annotation.json: dialogue id -> `Dialogue`.
+    """Reads annotation.json, except for its times and texts.
 
-    Times and texts are not looked at.
+    Returns:
+      Dialogue id -> `Dialogue`.
 
     Raises:
-      ValueError: If the file is damaged, lacks a key, has one twice or holds an unknown emotion;
-        names the place.
+      ValueError: If the file is damaged, lacks a key, has one twice or holds an unknown emotion,
+        naming the place.
     """
     try:
         with path.open(encoding="utf-8-sig") as file:
@@ -69,22 +70,22 @@ def read_annotations(path: Path) -> dict[str, Dialogue]:
                 },
             )
     if not dialogues:
-        raise ValueError(f"{path} holds no dialogue")
+        raise ValueError(f"{path} has no dialogues")
     return dialogues
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    content = dict(pairs)
+    if len(content) < len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
         raise ValueError(f"the key {twice!r} is there twice")
-    return found
+    return content
 
 
 def _object(value: Any, where: str) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise ValueError(f"{where}: a {type(value).__name__} where a JSON object belongs")
+        raise ValueError(f"{where}: a {type(value).__name__}, expected a JSON object")
     return value
 
 

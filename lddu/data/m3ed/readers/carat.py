@@ -1,4 +1,4 @@
-"""CARAT's m3ed_data_60.pt: dialogues already padded to 60 utterances and split."""
+"""CARAT's m3ed_data_60.pt: dialogues that are padded to 60 utterances, and split."""
 
 from typing import Any, NamedTuple
 
@@ -18,9 +18,9 @@ class Part(NamedTuple):
     """One split of N dialogues.
 
     Attributes:
-      values: Modality -> (N, T, D), or N of (T, D).
+      values: Modality -> features, one array (N, T, D) or N arrays (T, D).
       lengths: (N,) numbers of utterances.
-      labels: (N, 7) float32 of zeros and ones.
+      labels: (N, 7) float32 zeros and ones.
     """
 
     values: dict[str, Any]
@@ -29,18 +29,26 @@ class Part(NamedTuple):
 
 
 def is_carat_layout(content: Any) -> bool:
-    """Whether this looks like CARAT's file, right or damaged."""
+    """Tells whether this looks like the content of CARAT's file, intact or damaged."""
     return isinstance(content, dict) and "train" in content
 
 
 def read_parts(content: dict, where: str, findings: Findings) -> dict[str, Part]:
-    """Checks and sorts what was read from CARAT's file.
+    """Checks and sorts the content of CARAT's file.
 
     Its writer takes item 4 of the authors' pickle, speech, for visual and item 5, vision, for
-    audio, so that the names are swapped; the widths say which is which.
+    audio, so that the names are swapped; the widths tell the modalities apart.
+
+    Args:
+      content: The content of the file.
+      where: The file, which errors name.
+      findings: Collects repairs.
+
+    Returns:
+      Split -> `Part`.
 
     Raises:
-      ValueError: If it has another layout; names file, split and key.
+      ValueError: If the layout differs, naming file, split and key.
     """
     parts = {}
     for split in SPLITS:
@@ -102,7 +110,7 @@ def _lengths(values: Any, count: int, where: str) -> np.ndarray:
         raise ValueError(f"{where}: {error}") from error
     if lengths.shape != (count,) or lengths.dtype.kind not in "iu" or lengths.min() < 1:
         raise ValueError(
-            f"{where}: {lengths.dtype} {lengths.shape}, expected ({count},) whole numbers >= 1"
+            f"{where}: {lengths.dtype} {lengths.shape}, expected ({count},) positive integers"
         )
     return lengths
 

@@ -1,4 +1,4 @@
-"""The authors' feature pickle, in the manner of DialogueRNN: ten dictionaries and lists."""
+"""The authors' feature pickle, in DialogueRNN's form: ten dictionaries and lists."""
 
 from typing import Any, NamedTuple
 
@@ -20,9 +20,9 @@ class Dialogue(NamedTuple):
     """One dialogue of n utterances.
 
     Attributes:
-      utterances: n ids, as the pickle has them: with the speaker before them, as in A_anjia_1_1.
+      utterances: n ids as in the pickle, with the speaker in front, for example A_anjia_1_1.
       labels: n sets of codes.
-      features: Modality -> (n, D).
+      features: Modality -> (n, D) numbers.
     """
 
     utterances: list[str]
@@ -31,7 +31,7 @@ class Dialogue(NamedTuple):
 
 
 class Content(NamedTuple):
-    """What a feature pickle holds.
+    """The content of a feature pickle.
 
     Attributes:
       dialogues: Dialogue id -> `Dialogue`.
@@ -43,23 +43,23 @@ class Content(NamedTuple):
 
 
 def is_pickle_layout(content: Any) -> bool:
-    """Whether this looks like the authors' pickle, right or damaged."""
+    """Tells whether this looks like the content of the authors' pickle, intact or damaged."""
     return isinstance(content, list | tuple)
 
 
 def read_content(content: Any, where: str, findings: Findings) -> Content:
-    """Checks and sorts what was read from a feature pickle.
+    """Checks and sorts the content of a feature pickle.
 
     Item 4 is speech and item 5 vision, which some readers take for the reverse; the features are
     told apart by their widths, and another order is corrected.
 
     Args:
-      content: What the file holds.
-      where: The file.
-      findings: Takes what was mended.
+      content: The content of the file.
+      where: The file, which errors name.
+      findings: Collects repairs.
 
     Raises:
-      ValueError: If it has another layout; names file, item and dialogue.
+      ValueError: If the layout differs, naming file, item and dialogue.
     """
     if len(content) != len(_ITEMS):
         raise ValueError(
@@ -111,7 +111,7 @@ def _texts(values: Any, where: str) -> list[str]:
         raise ValueError(f"{where}: a {type(values).__name__}, expected a list of ids")
     for value in values:
         if not isinstance(value, str):
-            raise ValueError(f"{where}: {value!r:.60} is no text, expected an id")
+            raise ValueError(f"{where}: {value!r:.60} is not text, expected an id")
     return [str(value) for value in values]
 
 
@@ -131,7 +131,7 @@ def _check_rows(content: Any, ids: dict[str, list[str]], where: str) -> None:
 def _features(
     content: Any, names: list[str], where: str, findings: Findings
 ) -> dict[str, dict[str, np.ndarray]]:
-    """Modality -> dialogue id -> (n, D)."""
+    """Returns modality -> dialogue id -> (n, D)."""
     arrays, widths = {}, {}
     for i in _FEATURES:
         place = f"{where}, item {i}"

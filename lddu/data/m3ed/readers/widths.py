@@ -1,4 +1,4 @@
-"""Telling modalities apart by the width of their features, since files swap their names."""
+"""Modalities are told apart by the width of their features, since files swap their names."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,30 +11,33 @@ MODALITIES = ("text", "audio", "vision")
 
 
 def by_width(widths: Mapping[Any, int], where: str) -> dict[str, Any]:
-    """Modality -> the key that holds it.
+    """Finds out which key holds which modality.
 
     Args:
       widths: Key -> width of its features.
-      where: What to call the file in an error.
+      where: The file, which errors name.
+
+    Returns:
+      Modality -> key.
 
     Raises:
       ValueError: If the widths do not tell the three modalities apart.
     """
-    found = {_MODALITY.get(width): key for key, width in widths.items()}
-    if set(found) != set(MODALITIES) or len(widths) != len(MODALITIES):
+    keys = {_MODALITY.get(width): key for key, width in widths.items()}
+    if set(keys) != set(MODALITIES) or len(widths) != len(MODALITIES):
         listed = ", ".join(f"{key}: {width}" for key, width in widths.items())
         raise ValueError(
             f"{where}: widths {listed} do not tell text, audio and vision apart; expected text "
             "768, audio 1024 (wav2vec) or 1582 (IS10), vision 342"
         )
-    return {name: found[name] for name in MODALITIES}
+    return {name: keys[name] for name in MODALITIES}
 
 
 def matrix(value: Any, where: str) -> np.ndarray:
-    """A value of a file as a (steps, features) array of numbers.
+    """Returns a value of a file as a (steps, features) array of numbers.
 
     Raises:
-      ValueError: If it is none.
+      ValueError: If it is not such an array.
     """
     try:
         array = np.asarray(value)

@@ -1,1 +1,1 @@
-"""Readers of the raw files and of the benchmark file, one kind a module."""
+"""Readers of studyforrest's raw files and of the benchmark file, one kind per module."""

@@ -1,4 +1,4 @@
-"""Votes of the observers who marked the emotions portrayed in the film."""
+"""Votes of the observers, who marked the emotions portrayed in the film."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +16,7 @@ AUDIO_ONLY = tuple(f"ao1o{k:02d}" for k in range(1, 4))
 
 
 class Votes(NamedTuple):
-    """What each observer saw in each window.
+    """What each observer marked in each of N windows.
 
     Attributes:
       emotion: (N, observers, 22) bool, in the order of `EMOTIONS`.
@@ -35,16 +35,20 @@ def read_votes(
     end: np.ndarray,
     observers: Sequence[str] = AUDIO_VISUAL,
 ) -> Votes:
-    """Votes of a panel: an observer votes for what an episode overlapping the window carries.
+    """Reads the votes of a panel of observers.
 
-    An episode that only touches a window does not overlap it. About 27 % of the episodes carry no
-    emotion word, only arousal and valence: no vote is not proof of absence.
+    An observer votes for an emotion in a window if one of the observer's episodes with that emotion
+    overlaps the window; touching it is not enough. About 27 % of the episodes have no emotion word,
+    only arousal and valence, so that a missing vote does not prove absence.
 
     Args:
-      root: The data folder.
+      root: The folder of the raw files.
       start: (N,) film time in seconds at which each window begins.
-      end: (N,) film time at which it ends.
-      observers: Names of the observers, of `AUDIO_VISUAL` or `AUDIO_ONLY`.
+      end: (N,) film time in seconds at which each window ends.
+      observers: Names of the observers, from `AUDIO_VISUAL` or `AUDIO_ONLY`.
+
+    Returns:
+      The votes of the observers, in the order given.
 
     Raises:
       ValueError: If a file is malformed, naming file, line and column.
@@ -54,7 +58,7 @@ def read_votes(
 
 
 def _observer(path: Path, start: np.ndarray, end: np.ndarray) -> tuple[np.ndarray, ...]:
-    """One observer's (N, 22), (N, 2) and (N, 2) votes."""
+    """Reads one observer's (N, 22), (N, 2) and (N, 2) votes."""
     table = tables.read(path, ("start", "end", "arousal", "valence", "emotion"))
     begins, ends = (tables.numbers(path, table, name) for name in ("start", "end"))
     for row in np.flatnonzero(ends < begins):
@@ -68,7 +72,7 @@ def _observer(path: Path, start: np.ndarray, end: np.ndarray) -> tuple[np.ndarra
 def _one_hot(
     path: Path, table: dict[str, list[str]], column: str, words: Sequence[str]
 ) -> np.ndarray:
-    """(episodes, words) float32: which of the words a field of space-separated words holds."""
+    """Returns (episodes, words) float32 ones where a field has a word; spaces separate words."""
     out = np.zeros((len(table[column]), len(words)), np.float32)
     for row, field in enumerate(table[column]):
         for word in field.lower().split():

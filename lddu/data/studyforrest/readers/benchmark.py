@@ -1,4 +1,4 @@
-"""The fixed benchmark file `windows.npz`: one processing of the film, on which figures compare."""
+"""The benchmark file `windows.npz`: a fixed processing of the film, to compare figures on."""
 
 import zipfile
 import zlib
@@ -8,7 +8,7 @@ import numpy as np
 
 from lddu.data.studyforrest.windows import Windows, make_batch
 
-# Array -> its shape and the kinds of number it may hold; N, W and D differ between files.
+# Array -> its shape and the NumPy kinds that its type may have; N, W and D differ between files.
 _LAYOUT = {
     "text": (("N", "W", "D"), "f"),
     "text_length": (("N",), "iu"),
@@ -25,14 +25,14 @@ _LAYOUT = {
 
 
 def read_windows(path: str | Path) -> Windows:
-    """Reads windows stored as an `.npz`.
+    """Reads windows that are stored as an `.npz`.
 
     Args:
-      path: The file, with the arrays that `Windows` describes; `text` (N, W, D) is padded and
-        `text_length` (N,) holds the numbers of words.
+      path: The file, with the arrays that `Windows` describes; `text` (N, W, D) is padded, and
+        `text_length` (N,) has the numbers of words.
 
     Raises:
-      FileNotFoundError: If there is no such file.
+      FileNotFoundError: If the file does not exist.
       ValueError: If it is not an `.npz`, or an array is missing or has another shape, kind or range
         than expected, naming the array.
     """
@@ -69,17 +69,17 @@ def _read(path: str | Path, stored: np.lib.npyio.NpzFile, name: str) -> np.ndarr
 def _check(path: str | Path, arrays: dict[str, np.ndarray]) -> None:
     sizes: dict[str, int] = {}
     for name, (shape, kinds) in _LAYOUT.items():
-        found = arrays[name]
+        array = arrays[name]
         # The first array that has an N fixes it for the others.
-        free = {s: n for s, n in zip(shape, found.shape, strict=False) if isinstance(s, str)}
+        free = {s: n for s, n in zip(shape, array.shape, strict=False) if isinstance(s, str)}
         sizes = free | sizes
         expected = tuple(sizes.get(s, s) for s in shape)
-        if found.shape != expected or found.dtype.kind not in kinds:
+        if array.shape != expected or array.dtype.kind not in kinds:
             raise ValueError(
-                f"{path}: {name!r} is {found.dtype} {found.shape}, expected kind {kinds!r} and "
+                f"{path}: {name!r} is {array.dtype} {array.shape}, expected kind {kinds!r} and "
                 f"shape {expected}"
             )
-        if found.dtype.kind == "f" and not np.isfinite(found).all():
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
             raise ValueError(f"{path}: {name!r} holds numbers that are not finite")
     for name, top in (("text_length", arrays["text"].shape[1]), ("split", 2)):
         low, high = arrays[name].min(), arrays[name].max()

@@ -10,12 +10,12 @@ import numpy as np
 from lddu.data.studyforrest.readers import tables
 
 MAX_WORDS = 48
-_OVERLAP = 0.5  # seconds of a line that a window must hold
+_OVERLAP = 0.5  # seconds of a line that must lie in a window
 _WORD = re.compile(r"[A-Za-z']+")
 
 
 class Line(NamedTuple):
-    """One line of dialogue: film times in seconds, who speaks, and the text."""
+    """A line of dialogue: film times in seconds, the speaker, and the text."""
 
     start: float
     end: float
@@ -24,9 +24,13 @@ class Line(NamedTuple):
 
 
 def read_lines(root: Path) -> list[Line]:
-    """The dialogue, in film order.
+    """Reads the dialogue, in film order.
 
-    One line ends before it starts ("Okay." at 4263.3 s); such a line is taken to last a second.
+    A line that ends before it starts (the file has one, "Okay." at 4263.3 s) is taken to last a
+    second.
+
+    Args:
+      root: The folder of the raw files.
 
     Raises:
       ValueError: If the file is malformed, naming file, line and column.
@@ -42,7 +46,7 @@ def read_lines(root: Path) -> list[Line]:
 
 
 def sentences(lines: Sequence[Line], start: np.ndarray, end: np.ndarray) -> list[str]:
-    """What is said in each window: the whole of each line that overlaps it by 0.5 s or more.
+    """Joins what is said in each window: the whole of each line that overlaps it by at least 0.5 s.
 
     Words are runs of letters and apostrophes; digits and punctuation are dropped, and so are the
     words after the 48th.
@@ -50,15 +54,22 @@ def sentences(lines: Sequence[Line], start: np.ndarray, end: np.ndarray) -> list
     Args:
       lines: The dialogue.
       start: (N,) film time in seconds at which each window begins.
-      end: (N,) film time at which it ends.
+      end: (N,) film time in seconds at which each window ends.
 
     Returns:
-      N texts of at most 48 words separated by single spaces; empty where nobody speaks.
+      N texts of at most 48 words separated by single spaces; empty if nobody speaks.
+
+    Example:
+      >>> import numpy as np
+      >>> from lddu.data.studyforrest import Line, sentences
+      >>> lines = [Line(1.0, 2.0, "FORREST", "Hello. My name's Forrest.")]
+      >>> sentences(lines, np.array([0.0, 4.0]), np.array([4.0, 8.0]))
+      ["Hello My name's Forrest", '']
     """
     words = [_WORD.findall(line.text) for line in lines]
     begins, ends = (np.array([line[i] for line in lines]) for i in (0, 1))
     overlap = np.minimum(ends, end[:, None]) - np.maximum(begins, start[:, None])
-    # Times are tenths of a second: the margin only forgives rounding.
+    # Times are tenths of a second, so that the margin only forgives rounding.
     counts = overlap >= _OVERLAP - 1e-6
     return [
         " ".join([word for i in np.flatnonzero(row) for word in words[i]][:MAX_WORDS])

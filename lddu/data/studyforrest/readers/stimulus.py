@@ -10,7 +10,7 @@ from lddu.data.studyforrest.windows import FILM_SECONDS
 
 FRAME_RATE = 25
 STEP_RATE = 5
-# When each segment starts on the film clock. Segments overlap; from here on the new one counts.
+# Start of each segment on the film clock. Segments overlap; the later one counts from its start.
 SEGMENT_STARTS = (0.0, 886.0, 1752.08, 2612.16, 3572.2, 4480.28, 5342.36, 6410.44)
 
 AUDIO_NAMES = ("logrms_mean", "logrms_max", "logrms_std", "lrdiff_mean", "lrdiff_abs")
@@ -21,17 +21,17 @@ _BRIGHTNESS = 128  # brightness and its differences are divided by this
 
 
 def audio(root: Path, start: np.ndarray, seconds: float) -> np.ndarray:
-    """Loudness and left-right difference in each window.
+    """Computes loudness and left-right difference in each window.
 
     Args:
-      root: The data folder.
+      root: The folder of the raw files.
       start: (N,) film time in seconds at which each window begins, on a frame.
       seconds: Length of every window.
 
     Returns:
-      (N, T, 5) float32, 5 steps a second, features `AUDIO_NAMES`: over the five frames of a step,
-      mean, maximum and (population) standard deviation of log(rms + 1e-5), mean of the left-right
-      difference, and mean of its absolute value.
+      (N, T, 5) float32, 5 steps per second, with the features `AUDIO_NAMES`: over the five frames
+      of a step, mean, maximum and (population) standard deviation of log(rms + 1e-5), mean of the
+      left-right difference, and mean of its absolute value.
 
     Raises:
       ValueError: If a file is malformed or cut short, naming file, line and column.
@@ -50,18 +50,18 @@ def audio(root: Path, start: np.ndarray, seconds: float) -> np.ndarray:
 
 
 def vision(root: Path, start: np.ndarray, seconds: float) -> np.ndarray:
-    """Brightness, change and perceptual hash in each window.
+    """Computes brightness, change and perceptual hash in each window.
 
     Args:
-      root: The data folder.
+      root: The folder of the raw files.
       start: (N,) film time in seconds at which each window begins, on a frame.
       seconds: Length of every window.
 
     Returns:
-      (N, T, 149) float32, 5 steps a second: features `VISION_NAMES` (over the five frames of a
-      step, means of brightness, its left-right and up-down differences, each divided by 128, then
-      mean and maximum of the normalised difference between frames), then the 144 bits of the
-      perceptual hash of the step's first frame, most significant first.
+      (N, T, 149) float32, 5 steps per second: the features `VISION_NAMES` (over the five frames of
+      a step, means of brightness and of its left-right and up-down differences, each divided by
+      128, then mean and maximum of the normalised difference between frames), then the 144 bits of
+      the perceptual hash of the step's first frame, most significant first.
 
     Raises:
       ValueError: If a file is malformed or cut short, naming file, line and column.
@@ -77,7 +77,7 @@ def vision(root: Path, start: np.ndarray, seconds: float) -> np.ndarray:
 
 
 def _film(root: Path, kind: str, columns: Sequence[str]) -> dict[str, np.ndarray]:
-    """Columns of the eight segments on one film clock: name -> (frames, ...) array."""
+    """Reads columns of the eight segments on one film clock: name -> (frames, ...) array."""
     bounds = [round(t * FRAME_RATE) for t in (*SEGMENT_STARTS, FILM_SECONDS)]
     parts: dict[str, list[np.ndarray]] = {name: [] for name in columns}
     for k in range(len(SEGMENT_STARTS)):
@@ -89,14 +89,17 @@ def _film(root: Path, kind: str, columns: Sequence[str]) -> dict[str, np.ndarray
 
 
 def _segment(path: Path, columns: Sequence[str], frames: int) -> dict[str, np.ndarray]:
-    """The first `frames` frames of one segment."""
+    """Reads the first `frames` frames of one segment."""
     table = tables.read(path, ("onset", *columns), delimiter="\t")
     onset = tables.numbers(path, table, "onset")
     late = np.flatnonzero(np.abs(onset - np.arange(len(onset)) / FRAME_RATE) > 1e-3)
     if len(late):
         expected = late[0] / FRAME_RATE
         raise tables.fault(
-            path, int(late[0]), "onset", f"{onset[late[0]]} where frame {late[0]} has {expected}"
+            path,
+            int(late[0]),
+            "onset",
+            f"{onset[late[0]]}, expected {expected} for frame {late[0]}",
         )
     if len(onset) < frames:
         raise ValueError(f"{path}: {len(onset)} frames, but the segment needs {frames}; cut short?")
@@ -109,7 +112,7 @@ def _segment(path: Path, columns: Sequence[str], frames: int) -> dict[str, np.nd
 
 
 def _hashes(path: Path, table: dict[str, list[str]]) -> np.ndarray:
-    """(frames, 18) bytes of the hexadecimal perceptual hashes."""
+    """Returns (frames, 18) bytes of the hexadecimal perceptual hashes."""
     fields = table["phash"]
     width = HASH_BITS // 4
     for row, field in enumerate(fields):
@@ -122,12 +125,12 @@ _HEXADECIMAL = frozenset("0123456789abcdefABCDEF")
 
 
 def _steps(*columns: np.ndarray, start: np.ndarray, seconds: float) -> np.ndarray:
-    """(N, T, frames per step, columns): the frames of each step of each window."""
+    """Gathers (N, T, frames per step, columns): the frames of each step of each window."""
     return np.stack(columns, axis=-1)[_frame_index(start, seconds)]
 
 
 def _frame_index(start: np.ndarray, seconds: float) -> np.ndarray:
-    """(N, T, frames per step) numbers of the frames of each step of each window."""
+    """Returns (N, T, frames per step) numbers of the frames of each step of each window."""
     per_step = FRAME_RATE // STEP_RATE
     offsets = np.arange(round(seconds * FRAME_RATE)).reshape(-1, per_step)
     return np.rint(start * FRAME_RATE).astype(int)[:, None, None] + offsets

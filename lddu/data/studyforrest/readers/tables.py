@@ -1,4 +1,4 @@
-"""Reading the delimited text files, with errors that name the file, the line and the column."""
+"""Delimited text files, read with errors that name file, line and column."""
 
 import csv
 from collections.abc import Sequence
@@ -8,12 +8,12 @@ import numpy as np
 
 
 def read(path: Path, columns: Sequence[str], delimiter: str = ",") -> dict[str, list[str]]:
-    """The named columns of a file with a header line.
+    """Reads the named columns of a file with a header line.
 
     Args:
       path: The file.
-      columns: Names of the columns wanted.
-      delimiter: What separates fields.
+      columns: Names of the columns to read.
+      delimiter: Character between two fields.
 
     Returns:
       Column name -> its fields, in file order.
@@ -23,7 +23,7 @@ def read(path: Path, columns: Sequence[str], delimiter: str = ",") -> dict[str, 
         the header (a file cut short, say).
     """
     with path.open(encoding="utf-8", newline="") as file:
-        # strict, so that a quotation left open at the end of a cut file is an error.
+        # With `strict`, a quotation left open at the end of a cut file is an error.
         reader = csv.reader(file, delimiter=delimiter, strict=True)
         try:
             header = next(reader, None)
@@ -49,7 +49,12 @@ def read(path: Path, columns: Sequence[str], delimiter: str = ",") -> dict[str, 
 
 
 def numbers(path: Path, table: dict[str, list[str]], column: str) -> np.ndarray:
-    """A column as finite float64 numbers.
+    """Returns a column as finite float64 numbers.
+
+    Args:
+      path: The file, which errors name.
+      table: Column name -> its fields, from `read`.
+      column: Name of the column.
 
     Raises:
       ValueError: If a field is not a finite number, naming file, line and column.
@@ -74,8 +79,8 @@ def _is_finite(field: str) -> bool:
 
 
 def fault(path: Path, row: int, column: str, what: str) -> ValueError:
-    """An error about one field; `row` counts from 0 below the header.
+    """Returns an error about one field; `row` counts from 0 below the header.
 
-    No field of these files spans lines, so that a row's line is its number plus 2.
+    Fields of these files never span lines, so that a row's line is its number plus 2.
     """
     return ValueError(f"{path}, line {row + 2}, column {column!r}: {what}")

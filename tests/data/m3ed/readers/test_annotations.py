@@ -29,7 +29,7 @@ def test_what_is_written_comes_back(world, read):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda a: a.update(sb=[]), r"series 'sb': a list where a JSON object"),
+        (lambda a: a.update(sb=[]), r"series 'sb': a list, expected a JSON object"),
         (lambda a: a["sb"].update(sb_1=None), r"dialogue 'sb_1': a NoneType"),
         (lambda a: a["sb"]["sb_1"].pop("Dialog"), r"dialogue 'sb_1': no key 'Dialog' among \['Sp"),
         (lambda a: a["sb"]["sb_1"].update(Dialog=3), r"dialogue 'sb_1', Dialog: a int"),
@@ -52,7 +52,7 @@ def test_what_is_written_comes_back(world, read):
             "final_main_emo: fear, sad; expected one",
         ),
         (lambda a: a["sa"].update(sb_1=a["sb"]["sb_1"]), "'sb_1' is in the series 'sa' and 'sb'"),
-        (lambda a: a.clear(), "holds no dialogue"),
+        (lambda a: a.clear(), "has no dialogues"),
     ],
 )
 def test_what_is_wrong_is_named_with_its_place(world, read, change, message):

@@ -85,7 +85,7 @@ def test_single_utterances_are_not_in_it(carat, load_carat):
         ("tgt", [[2, 4.5, 3], [2, 3]], "tgt, row 0"),
         ("tgt", [], "train, tgt"),
         ("tgt", None, "train, tgt"),
-        ("len_list", [1], r"train, len_list: int64 \(1,\), expected \(2,\) whole"),
+        ("len_list", [1], r"train, len_list: int64 \(1,\), expected \(2,\) positive"),
         ("len_list", [1.0, 2.0], "train, len_list: float64"),
         ("len_list", [0, 2], "train, len_list"),
         ("len_list", [[1, 2], [3]], "train, len_list"),

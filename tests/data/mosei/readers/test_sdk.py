@@ -161,7 +161,11 @@ def test_the_sdks_own_file_of_folds_is_read_and_never_run(folder, tmp_path):
         ("f.py", "x = " + "(" * 5000, "cannot be read"),
         ("f.py", "standard_train_fold = " + "-" * 5000 + "1", "cannot be read|no list"),
         ("f.json", "[1]", "a list, expected"),
-        ("f.json", '{"train": ["a"], "valid": ["a"], "test": []}', "in both train and valid, such as 'a'"),
+        (
+            "f.json",
+            '{"train": ["a"], "valid": ["a"], "test": []}',
+            "in both train and valid, such as 'a'",
+        ),
         ("f.json", '{"train": ["a"], "valid": [], "test": 3}', "'test' must be a list"),
         ("f.json", "[" * 100_000, "cannot be read"),
         ("f.json", "\x00", "cannot be read"),

@@ -102,7 +102,7 @@ def test_damaged_audio_files_are_named(tmp_path, film):
     edit(path, 4, f"{film['rms'][1][2]}", "loud")
     fails(r", line 4, column 'rms': 'loud' is not a finite number")
     path.write_text("".join(line for i, line in enumerate(whole.splitlines(True)) if i != 5))
-    fails(r", line 6, column 'onset': 0\.2 where frame 4 has 0\.16")
+    fails(r", line 6, column 'onset': 0\.2, expected 0\.16 for frame 4")
 
 
 @pytest.mark.parametrize("bad", ["8" * 35, "8" * 35 + "g", " " + "8" * 35])
