@@ -20,6 +20,7 @@ from lddu.data import synthetic
 from lddu.predictor import train_only
 from lddu.runs import baselines
 from lddu.runs.evaluation import at_shared_thresholds
+from lddu.runs.folder import write_run
 from lddu.runs.predictions import RunPredictions
 from lddu.runs.run import Run
 from lddu.runs.tables import format_table
@@ -112,7 +113,7 @@ def main(args: Args) -> None:
             "`lddu.data.synthetic`; bayes is the exact posterior.",
         ),
     )
-    report = run.save(args.out)
+    report = write_run(args.out, run)
     print(format_table(run.table, COLUMNS, digits=4))
     nll = {name: run.table[name]["nll"]["mean"] for name in ("lddu_calibrated", "bayes")}
     print(f"\nNLL {nll['lddu_calibrated'] / nll['bayes']:.3f} times the Bayes-optimal one")

@@ -31,7 +31,7 @@ from lddu.runs.tables import format_table
 
 FUSIONS = ("precision", "equal", "concatenation", "gate")
 SEVERITIES = (1, 2, 3, 4, 5)
-# Under these the synthetic data no longer follow the law that the exact posterior assumes.
+# Under these the synthetic data do not follow the law that the exact posterior assumes.
 UNKNOWN_LAW = ("feature_noise", "swap_modality")
 SCORES = ("nll", "ece", "micro_f1")
 

@@ -23,6 +23,7 @@ from lddu import config, metrics
 from lddu.data import studyforrest
 from lddu.data.studyforrest import TASK_LABELS, Windows
 from lddu.runs import experiment
+from lddu.runs.folder import write_run
 from lddu.runs.predictions import ModelPredictions, RunPredictions, pool
 from lddu.runs.run import Run
 from lddu.runs.scores import aggregate
@@ -121,7 +122,7 @@ def main(args: Args) -> None:
             "of 120 s are held out, and figures for other films may differ.",
         ),
     )
-    report = run.save(args.out)
+    report = write_run(args.out, run)
     # Every member's uncalibrated probabilities (K, N, C), for `observers.py`.
     members = {}
     for number, fold in zip(args.folds, done, strict=True):

@@ -3,8 +3,9 @@
 - `experiment`: trains, calibrates and scores on a data set in three splits.
 - `evaluation`: test predictions of a trained ensemble, by the protocols.
 - `baselines`: the prior, and scikit-learn on pooled features.
-- `run`: `Run`, what an experiment did and found; its `save` fills a run folder with
-  `predictions.npz` (`predictions`), `results.json` (`results`) and `report.html` (`report`).
+- `run`: `Run`, what an experiment did and found.
+- `folder`: writes a run as `predictions.npz` (`predictions`), `results.json` (`results`) and
+  `report.html` (`report`).
 - `comparison`: finished runs side by side, with paired bootstrap intervals.
 - `scores`, `tables`: the metrics, their statistics over seeds, and tables of them.
 - `sections`, `page`: the parts of a report, and the HTML they are made of.

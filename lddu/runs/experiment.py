@@ -12,6 +12,7 @@ from lddu.data.dataset import Dataset
 from lddu.predictor import train_only
 from lddu.runs import evaluation, tables
 from lddu.runs.evaluation import Evaluation
+from lddu.runs.folder import write_run
 from lddu.runs.predictions import RunPredictions
 from lddu.runs.run import Run
 
@@ -118,7 +119,7 @@ def run(
         published=published,
         data_card=dataset.card.to_text(),
     )
-    report = finished.save(options.out)
+    report = write_run(options.out, finished)
     print(f"\nProtocol: {protocol}.\n")
     print(tables.format_table(finished.table, COLUMNS))
     if published:

@@ -6,18 +6,15 @@ The file stands alone: styles and figures are inside it, nothing is fetched, no 
 import html
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from lddu import files
 from lddu.runs import page, sections
-
-if TYPE_CHECKING:
-    from lddu.runs.run import Run
+from lddu.runs.run import Run
 
 
-def write_report(path: str | os.PathLike, run: "Run") -> Path:
+def write_report(path: str | os.PathLike, run: Run) -> Path:
     """Writes the report of a run as one HTML file.
 
     Args:
@@ -51,7 +48,7 @@ def write_report(path: str | os.PathLike, run: "Run") -> Path:
     return Path(path)
 
 
-def _summary(run: "Run") -> str:
+def _summary(run: Run) -> str:
     """Returns the paragraph, the tiles and the remarks under the headline."""
     samples, label_names = len(run.predictions.ids), run.predictions.label_names
     modality_names = run.config.model.modality_names

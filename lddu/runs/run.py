@@ -1,23 +1,21 @@
 """`Run`: what an experiment did and found, as one object."""
 
 import dataclasses
-import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from lddu.config import Config
-from lddu.runs import report, results
 from lddu.runs.predictions import RunPredictions
+from lddu.runs.results import command_line
 from lddu.runs.scores import Metric, Table
 from lddu.runs.tables import Published
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Run:
-    """What an experiment did and found.
+    """What an experiment did and found. `lddu.runs.folder.write_run` writes it to disk.
 
     Attributes:
       title: Headline of the report.
@@ -57,7 +55,7 @@ class Run:
     predictions: RunPredictions
     table: Table
     seconds: float
-    command: str = dataclasses.field(default_factory=results.command_line)
+    command: str = dataclasses.field(default_factory=command_line)
     history: Sequence[Mapping[str, Any]] = ()
     weights: np.ndarray | None = None
     bound: str | None = None
@@ -66,22 +64,3 @@ class Run:
     notes: Sequence[str] = ()
     published: Sequence[Published] = ()
     data_card: str = ""
-
-    def save(self, folder: str | os.PathLike) -> Path:
-        """Writes `predictions.npz`, `results.json` and `report.html` into a run folder.
-
-        Args:
-          folder: The run folder; created if it does not exist.
-
-        Returns:
-          The path of the report.
-
-        Raises:
-          ImportError: If matplotlib, which draws the report, is missing. The other two files are
-            written by then.
-        """
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        self.predictions.save(folder)
-        results.write_results(folder, self.table, self.config, self.seconds, self.command)
-        return report.write_report(folder / "report.html", self)

@@ -67,9 +67,9 @@ def test_a_model_of_several_seeds_scores_their_mean(run):
     folder = run("a", predictions(0.5))
     model = predictions(0.5).models["lddu"]
     want = np.mean([metrics.summarise(p, LABELS)["nll"] for p in model.probs])
-    found = comparison.compare([f"{folder}:lddu", folder], resamples=2, progress=False)
-    assert found[0].scores["nll"] == pytest.approx(want, rel=1e-6)
-    assert found[0].name == f"{folder}:lddu"
+    first, _ = comparison.compare([f"{folder}:lddu", folder], resamples=2, progress=False)
+    assert first.scores["nll"] == pytest.approx(want, rel=1e-6)
+    assert first.name == f"{folder}:lddu"
 
 
 def test_thresholds_per_sample_count(run):

@@ -29,7 +29,7 @@ def test_metrics_are_those_of_summarise():
 def test_perfect_predictions_have_the_best_value(metric):
     labels = np.random.default_rng(0).integers(0, 2, (60, 2))
     right, wrong = (metrics.summarise(p, labels)[metric.name] for p in (labels, 1 - labels))
-    # All wrong alike is no wrong ranking.
+    # Predictions that are all wrong and equally certain have no worse an order than right ones.
     if metric.name == "excess_aurc":
         assert metric.lower_is_better
         assert right == pytest.approx(0, abs=1e-9)
