@@ -6,7 +6,7 @@ Every calibrator takes and returns logits: `state = fit_x(logits, labels)`, then
 - `scaling`: `fit_temperature` -> `Temperature`; one number, or one per label.
 - `platt`: `fit_platt` -> `Platt`; slope and bias, shared or per label (vector scaling).
 - `beta`: `fit_beta` -> `Beta`; per label, the two ends apart.
-- `isotonic`: `fit_isotonic` -> `Isotonic`; per label, any non-decreasing map.
+- `isotonic`: `fit_isotonic` -> `Isotonic`; per label, any non-decreasing map that is not too steep.
 - `matrix`: `fit_matrix` -> `Matrix`; a label may draw on all labels.
 - `calibrators`: `CALIBRATORS` fits by name, `apply` applies any, `Identity` is none.
 - `choice`: `choose` -> `Choice`; the best in cross-validation, the simplest within the noise.
@@ -21,7 +21,7 @@ from lddu.calibration.beta import Beta, apply_beta, fit_beta
 from lddu.calibration.calibrators import CALIBRATORS, Calibrator, Identity, apply
 from lddu.calibration.choice import Choice, choose
 from lddu.calibration.inputs import logit
-from lddu.calibration.isotonic import Isotonic, apply_isotonic, fit_isotonic
+from lddu.calibration.isotonic import Isotonic, apply_isotonic, fit_isotonic, max_slope
 from lddu.calibration.matrix import Matrix, apply_matrix, fit_matrix
 from lddu.calibration.platt import Platt, apply_platt, fit_platt
 from lddu.calibration.scaling import Temperature, apply_temperature, fit_temperature
@@ -50,6 +50,7 @@ __all__ = [
     "fit_platt",
     "fit_temperature",
     "logit",
+    "max_slope",
     "scaling",
     "thresholds",
 ]

@@ -1,3 +1,5 @@
+import math
+
 import jax
 import numpy as np
 import pytest
@@ -30,9 +32,9 @@ def cases(draw):
 
 @given(cases(), st.sampled_from([0.1, 1.0]))
 @settings(max_examples=60, deadline=None)
-def test_equals_scikit_learn_with_the_documented_pseudo_samples(case, smoothing):
+def test_unbounded_equals_scikit_learn_with_the_documented_pseudo_samples(case, smoothing):
     logits, labels, weights = case
-    state = fit_isotonic(logits, labels, smoothing, weights)
+    state = fit_isotonic(logits, labels, smoothing, math.inf, weights)
     for c in range(2):
         x = logits[weights > 0, c]
         model = IsotonicRegression().fit(
@@ -44,11 +46,11 @@ def test_equals_scikit_learn_with_the_documented_pseudo_samples(case, smoothing)
         np.testing.assert_allclose(expit(got), model.predict(x), atol=1e-6)
 
 
-@given(cases())
+@given(cases(), st.sampled_from([0.5, 32.0, math.inf]))
 @settings(max_examples=60, deadline=None)
-def test_the_documented_bounds_hold(case):
+def test_the_documented_bounds_hold(case, steepest):
     logits, labels, weights = case
-    state = fit_isotonic(logits, labels, weights=weights)
+    state = fit_isotonic(logits, labels, steepest=steepest, weights=weights)
     got = interpolate(state, logits)
     lowest = 1 / (weights.sum() + 2)
     assert expit(got).min() >= lowest - 1e-6
@@ -58,7 +60,9 @@ def test_the_documented_bounds_hold(case):
         return np.sum(weights[:, None] * (np.logaddexp(0, z) - labels * z), axis=0)
 
     used = logits[weights > 0]
-    slack = np.logaddexp(0, -used.min(0)) + np.logaddexp(0, used.max(0))
+    exact = interpolate(fit_isotonic(logits, labels, steepest=math.inf, weights=weights), used)
+    moved = np.abs(interpolate(state, used) - exact).max(0)  # max(h, 0) / 2 in the docstring
+    slack = np.logaddexp(0, -used.min(0)) + np.logaddexp(0, used.max(0)) + weights.sum() * moved
     assert np.all(loss(got) <= loss(logits) + slack + 1e-4)
 
 
@@ -125,5 +129,8 @@ def test_gradients_are_finite_at_knots_and_repeated_knots():
 def test_bad_input():
     with pytest.raises(ValueError, match="smoothing=0 must be finite and > 0"):
         fit_isotonic(np.zeros((3, 1)), np.zeros((3, 1)), smoothing=0)
+    for steepest in (0, -1.0, math.nan):
+        with pytest.raises(ValueError, match=f"steepest={steepest} must be > 0"):
+            fit_isotonic(np.zeros((3, 1)), np.zeros((3, 1)), steepest=steepest)
     with pytest.raises(ValueError, match=r"does not run under jax\.jit"):
         jax.jit(fit_isotonic)(np.zeros((3, 1)), np.zeros((3, 1)))
