@@ -40,7 +40,12 @@ class Members(NamedTuple):
     rest: Prediction
 
     def member(self, k: int) -> "Members":
-        """Returns the k-th member alone, without `rest`."""
+        """Returns the k-th member alone, without `rest`.
+
+        Raises:
+          IndexError: Unless 0 <= k < K.
+        """
+        check_member(k, len(self.logits))
         return Members(self.logits[k : k + 1], self.seen, empty_prediction())
 
 
@@ -193,6 +198,12 @@ def ensemble(members: Prediction) -> Prediction:
         unimodal_logits=mean(members.unimodal_logits),
         direct_logits=mean(members.direct_logits),
     )
+
+
+def check_member(k: int, members: int) -> None:
+    """Raises IndexError unless 0 <= k < members."""
+    if not 0 <= k < members:
+        raise IndexError(f"member {k} does not exist; members are numbered from 0 to {members - 1}")
 
 
 def empty_prediction() -> Prediction:

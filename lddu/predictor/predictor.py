@@ -16,7 +16,7 @@ from lddu.metrics.multilabel import threshold
 from lddu.predictor import storage
 from lddu.predictor.combination import combine, member_probs
 from lddu.predictor.dropout import dropout_members, has_dropout
-from lddu.predictor.network import Members, Network, prepare, unwanted
+from lddu.predictor.network import Members, Network, check_member, prepare, unwanted
 from lddu.structs import Batch, Prediction
 
 
@@ -276,7 +276,12 @@ class Predictor:
         return threshold(prediction.probs, self.thresholds)
 
     def member(self, k: int) -> "Predictor":
-        """Returns the k-th ensemble member alone; fit its calibration anew with `calibrate`."""
+        """Returns the k-th ensemble member alone; fit its calibration anew with `calibrate`.
+
+        Raises:
+          IndexError: Unless 0 <= k < K.
+        """
+        check_member(k, self.network.size)
         return dataclasses.replace(
             self,
             params=jax.tree.map(lambda x: x[k : k + 1], self.params),
