@@ -1,9 +1,10 @@
 """The folder that `Predictor.save` writes: `params.npz`, `config.json` and `predictor.json`."""
 
+import contextlib
 import json
 import operator
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -68,17 +69,11 @@ def load(path: str | os.PathLike) -> dict[str, Any]:
     file = path / "predictor.json"
     saved = _read_json(file)
     config = Config.from_json((path / "config.json").read_text())
-    try:
+    with _explained(f"{file}: the calibrator"):
         calibrator, choice = _read_calibrator(saved, len(config.model.labels))
-    except (AttributeError, LookupError, TypeError, ValueError) as error:
-        what = f"lacks {error}" if isinstance(error, KeyError) else str(error)
-        raise ValueError(f"{file}: the calibrator {what}") from error
-    try:
+    with _explained(f"{file} is damaged: it"):
         statistics = _read_statistics(saved, config)
         members, history = operator.index(saved["members"]), tuple(saved["history"])
-    except (AttributeError, LookupError, TypeError, ValueError) as error:
-        what = f"lacks {error}" if isinstance(error, KeyError) else str(error)
-        raise ValueError(f"{file} is damaged: {what}") from error
     params = _load_params(path / "params.npz", config, members)
     return {
         "config": config,
@@ -88,6 +83,16 @@ def load(path: str | os.PathLike) -> dict[str, Any]:
         "history": history,
         **statistics,
     }
+
+
+@contextlib.contextmanager
+def _explained(what: str) -> Iterator[None]:
+    """Raises ValueError in place of the errors of values that do not fit; says what is wrong."""
+    try:
+        yield
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        why = f"lacks {error}" if isinstance(error, KeyError) else str(error)
+        raise ValueError(f"{what} {why}") from error
 
 
 def _read_json(file: Path) -> dict[str, Any]:
@@ -110,7 +115,7 @@ def _read_statistics(saved: Mapping[str, Any], config: Config) -> dict[str, Any]
     def numbers(name: str, values: Any, shape: tuple[int, ...], dtype: Any = float) -> np.ndarray:
         array = np.asarray(values, dtype)
         if array.shape != shape:
-            raise ValueError(f"{name} has shape {array.shape}, expected {shape}")
+            raise ValueError(f"has a {name} of shape {array.shape}, expected {shape}")
         return array
 
     normalizer = Normalizer(
