@@ -75,13 +75,16 @@ def toy_inputs():
 
 @pytest.fixture(scope="session")
 def make_toy(toy_inputs):
-    """make_toy(config): an uncalibrated predictor of `TOY_RATE` and random weights, not trained."""
+    """make_toy(config, inputs=toy_inputs): an uncalibrated predictor with random weights.
+
+    It has two labels with base rates `TOY_RATE`, and is normalised for the inputs.
+    """
     import lddu
     from lddu.calibration import Identity
     from lddu.data.normalize import fit_normalizer
     from lddu.model import LDDU, example_batch
 
-    def make(cfg):
+    def make(cfg, inputs=toy_inputs):
         rng, model = np.random.default_rng(0), LDDU(cfg.model)
         shapes = jax.eval_shape(model.init, jax.random.key(0), example_batch(cfg.model))
         size = cfg.train.members
@@ -96,7 +99,7 @@ def make_toy(toy_inputs):
             head["prior_logit"] = np.tile(np.float32(scipy.special.logit(TOY_RATE)), (size, 1))
         half = np.full(2, 0.5)
         history = tuple({"member": k, "epoch": 1, "valid_nll": 0.5} for k in range(size))
-        normalizer = fit_normalizer(toy_inputs)
+        normalizer = fit_normalizer(inputs)
         return lddu.Predictor(
             cfg, params, normalizer, TOY_RATE, Identity(), np.asarray(0.5), half, history
         )
