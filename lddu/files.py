@@ -37,10 +37,25 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
         partial = folder / path.name
         yield partial
         if partial.is_dir() and path.exists():
-            path.rename(folder / "replaced")  # a folder cannot be renamed over another
-        partial.replace(path)
+            _replace_folder(partial, path, folder / "replaced")
+        else:
+            partial.replace(path)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _replace_folder(new: Path, path: Path, aside: Path) -> None:
+    """Moves a folder to where another one is, which is set aside; on an exception it is put back.
+
+    A folder cannot be renamed over another.
+    """
+    try:
+        path.rename(aside)
+        new.replace(path)
+    except BaseException:
+        if aside.exists() and not path.exists():
+            aside.rename(path)
+        raise
 
 
 def write_text(path: str | os.PathLike, text: str) -> Path:

@@ -40,7 +40,12 @@ class Members(NamedTuple):
     rest: Prediction
 
     def member(self, k: int) -> "Members":
-        """Returns the k-th member alone, without `rest`."""
+        """Returns the k-th member alone, without `rest`.
+
+        Raises:
+          IndexError: Unless 0 <= k < K.
+        """
+        check_member(k, len(self.logits))
         return Members(self.logits[k : k + 1], self.seen, empty_prediction())
 
 
@@ -64,6 +69,15 @@ class Network:
     def size(self) -> int:
         """The number of members K."""
         return jax.tree.leaves(self.params)[0].shape[0]
+
+    def member_params(self, k: int) -> Any:
+        """Returns the parameters of the k-th member, with a leading axis of one.
+
+        Raises:
+          IndexError: Unless 0 <= k < K.
+        """
+        check_member(k, self.size)
+        return jax.tree.map(lambda x: x[k : k + 1], self.params)
 
     def stream(
         self,
@@ -193,6 +207,12 @@ def ensemble(members: Prediction) -> Prediction:
         unimodal_logits=mean(members.unimodal_logits),
         direct_logits=mean(members.direct_logits),
     )
+
+
+def check_member(k: int, members: int) -> None:
+    """Raises IndexError unless 0 <= k < members."""
+    if not 0 <= k < members:
+        raise IndexError(f"member {k} does not exist; members are numbered from 0 to {members - 1}")
 
 
 def empty_prediction() -> Prediction:

@@ -74,17 +74,15 @@ class Predictor:
           batch: Raw (not normalised) inputs; labels are not needed. A sample without any modality
             gets the base rate of the training labels.
           batch_size: Rows per device call, of which two run at a time; the last call is filled up.
-            None chooses what suits model and device: 256 at most, and on CPU as few as 16.
+            None chooses what suits model and device: 16 to 256.
           calibrated: Whether to apply the fitted calibrator.
           fields: Names of the fields to return, such as ("probs",); the others are None. None
             returns all fields, of which `latents` is the largest: 2 M C Z numbers per sample.
 
         Returns:
           A `Prediction` of NumPy arrays. With K members, `probs` is their mean (calibrated),
-          `logit_mean` and `logit_var` are the moments of their mixture, `weights` and
-          `unimodal_logits` their means; `latents` and `fused` are the first member's, because
-          members do not share a latent space. `aleatoric` and `epistemic` are computed from the
-          members' probabilities, each calibrated by the same map as their mean.
+          `aleatoric` and `epistemic` are computed from their probabilities, each calibrated by the
+          same map, and `lddu.predictor.network.ensemble` describes the other fields.
 
         Raises:
           ValueError: If the batch does not fit the model; says how.
@@ -104,22 +102,21 @@ class Predictor:
         """Predicts a stream of batches, for data or predictions that do not fit into memory.
 
         Batches of any number of rows are cut and joined to device calls of `batch_size` rows, which
-        are filled up only at the end and where the padded lengths change: pad alike, or sort by
-        length. As in `predict`, each combination of lengths compiles at most twice.
+        are filled up only at the end and where the padded lengths change: pad alike. As in
+        `predict`, each combination of lengths compiles at most twice.
 
         Args:
-          batches: Batches as in `predict`. They are read up to three device calls ahead of what is
-            returned, and not kept, so that one buffer may be filled again and again.
+          batches: Batches as in `predict`, read up to three device calls ahead and not kept, so
+            that one buffer may be filled again and again.
           batch_size: Rows per device call, as in `predict`.
           calibrated: Whether to apply the fitted calibrator.
           fields: Names of the fields to return, as in `predict`.
 
         Returns:
-          An iterator over one `Prediction` for each batch, in order, with its rows.
+          An iterator over one `Prediction` for each batch, in order.
 
         Raises:
-          ValueError: If the arguments are wrong; while iterating, if a batch does not fit the
-            model; says which and how.
+          ValueError: If the arguments are wrong or, while iterating, a batch does not fit.
         """
         return self._predictions(
             prepare_all(batches, self.config.model), batch_size, calibrated, fields
@@ -184,9 +181,8 @@ class Predictor:
         Args:
           batch: Raw inputs, as in `predict`.
           batch_size: Rows per device call, as in `predict`.
-          calibrated: Whether to apply the fitted calibrator, the same map to each member's logits.
-            It was fitted for the members' mean, and a bent map can stretch their disagreement
-            locally. Uncalibrated, their mean equals the `probs` of `predict`.
+          calibrated: Whether to apply the calibrator, which was fitted for the members' mean, to
+            each member. Uncalibrated, their mean equals the `probs` of `predict`.
 
         Returns:
           (K, N, C) probabilities of K members.
@@ -208,9 +204,9 @@ class Predictor:
     ) -> np.ndarray:
         """Predicts under random dropout masks ("MC dropout"): a cheap kind of ensemble.
 
-        `lddu.uncertainty.decompose_variance` and `decompose_entropy` of the result tell how much
-        the masks disagree; an ensemble (`config.train.members`) usually tells more and costs more
-        training. There is one compilation per padded input length, whatever `samples` is.
+        `lddu.uncertainty.decompose_variance` of the result tells how much the masks disagree; an
+        ensemble (`config.train.members`) usually tells more and costs more training. There is one
+        compilation per padded input length, whatever `samples` is.
 
         Args:
           batch: Raw inputs, as in `predict`.
@@ -223,8 +219,7 @@ class Predictor:
           (S K, N, C) probabilities, all masks of the first of K members first.
 
         Raises:
-          ValueError: If the model has no dropout, `samples` is not positive, or the batch does not
-            fit the model.
+          ValueError: If the model has no dropout, or an argument does not fit.
 
         References:
           Gal and Ghahramani, "Dropout as a Bayesian Approximation: Representing Model Uncertainty
@@ -261,10 +256,14 @@ class Predictor:
         return threshold(prediction.probs, self.thresholds)
 
     def member(self, k: int) -> "Predictor":
-        """Returns the k-th ensemble member alone; fit its calibration anew with `calibrate`."""
+        """Returns the k-th ensemble member alone; fit its calibration anew with `calibrate`.
+
+        Raises:
+          IndexError: Unless 0 <= k < K.
+        """
         return dataclasses.replace(
             self,
-            params=jax.tree.map(lambda x: x[k : k + 1], self.params),
+            params=self.network.member_params(k),
             history=tuple(r for r in self.history if r["member"] == k),
         )
 

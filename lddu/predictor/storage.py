@@ -1,9 +1,10 @@
 """The folder that `Predictor.save` writes: `params.npz`, `config.json` and `predictor.json`."""
 
+import contextlib
 import json
+import operator
 import os
-import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -65,46 +66,85 @@ def load(path: str | os.PathLike) -> dict[str, Any]:
     path = Path(path).absolute()
     if not (path / "predictor.json").exists():
         raise FileNotFoundError(f"{path} holds no saved predictor (no predictor.json)")
-    try:
-        saved = json.loads((path / "predictor.json").read_text())
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{path / 'predictor.json'} is damaged: {error}") from error
-    if not isinstance(saved, dict):
-        raise ValueError(f"{path / 'predictor.json'} is damaged: it holds no JSON object")
-    if saved.get("format") != _FORMAT:
-        raise ValueError(f"{path}: format {saved.get('format')!r}, expected {_FORMAT}")
+    file = path / "predictor.json"
+    saved = _read_json(file)
     config = Config.from_json((path / "config.json").read_text())
-    try:
+    with _explained(f"{file}: the calibrator"):
         calibrator, choice = _read_calibrator(saved, len(config.model.labels))
-    except (AttributeError, LookupError, TypeError, ValueError) as error:
-        what = f"lacks {error}" if isinstance(error, KeyError) else str(error)
-        raise ValueError(f"{path / 'predictor.json'}: the calibrator {what}") from error
+    with _explained(f"{file} is damaged: it"):
+        statistics = _read_statistics(saved, config)
+        members, history = operator.index(saved["members"]), tuple(saved["history"])
+    params = _load_params(path / "params.npz", config, members)
     return {
         "config": config,
-        "params": _load_params(path / "params.npz", config, saved["members"]),
-        "normalizer": Normalizer(
-            {k: np.asarray(v, np.float32) for k, v in saved["mean"].items()},
-            {k: np.asarray(v, np.float32) for k, v in saved["std"].items()},
-        ),
-        "base_rate": np.asarray(saved["base_rate"]),
+        "params": params,
         "calibrator": calibrator,
-        "shared_threshold": np.asarray(saved["shared_threshold"]),
-        "label_thresholds": np.asarray(saved["label_thresholds"]),
-        "history": tuple(saved["history"]),
         "choice": choice,
+        "history": history,
+        **statistics,
+    }
+
+
+@contextlib.contextmanager
+def _explained(what: str) -> Iterator[None]:
+    """Raises ValueError in place of the errors of values that do not fit; says what is wrong."""
+    try:
+        yield
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        why = f"lacks {error}" if isinstance(error, KeyError) else str(error)
+        raise ValueError(f"{what} {why}") from error
+
+
+def _read_json(file: Path) -> dict[str, Any]:
+    try:
+        saved = json.loads(file.read_text())
+    except ValueError as error:  # also of text that is not UTF-8
+        raise ValueError(f"{file} is damaged: {error}") from error
+    if not isinstance(saved, dict):
+        raise ValueError(f"{file} is damaged: it holds no JSON object")
+    if saved.get("format") != _FORMAT:
+        raise ValueError(f"{file.parent}: format {saved.get('format')!r}, expected {_FORMAT}")
+    return saved
+
+
+def _read_statistics(saved: Mapping[str, Any], config: Config) -> dict[str, Any]:
+    """Returns what was measured on the data: normalisation, base rate and thresholds."""
+    sizes = {m.name: m.features for m in config.model.modalities}
+    labels = (len(config.model.labels),)
+
+    def numbers(name: str, values: Any, shape: tuple[int, ...], dtype: Any = float) -> np.ndarray:
+        array = np.asarray(values, dtype)
+        if array.shape != shape:
+            raise ValueError(f"has a {name} of shape {array.shape}, expected {shape}")
+        return array
+
+    normalizer = Normalizer(
+        *(
+            {
+                k: numbers(f"{name} of {k!r}", saved[name][k], (d,), np.float32)
+                for k, d in sizes.items()
+            }
+            for name in ("mean", "std")
+        )
+    )
+    return {
+        "normalizer": normalizer,
+        "base_rate": numbers("base_rate", saved["base_rate"], labels),
+        "shared_threshold": numbers("shared_threshold", saved["shared_threshold"], ()),
+        "label_thresholds": numbers("label_thresholds", saved["label_thresholds"], labels),
     }
 
 
 def _load_params(path: Path, config: Config, members: int) -> Any:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            params = {name: file[name] for name in file.files}
+    except Exception as error:  # zipfile and NumPy raise many kinds
+        raise ValueError(f"{path} is damaged: {error}") from error
     variables = jax.eval_shape(
         LDDU(config.model).init, jax.random.key(0), example_batch(config.model)
     )
     expected = flatten_dict(variables["params"], sep="/")
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            params = {name: file[name] for name in file.files}
-    except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{path} is damaged: {error}") from error
     for name, like in expected.items():
         found = params.get(name)
         shape = (members, *like.shape)
@@ -113,6 +153,8 @@ def _load_params(path: Path, config: Config, members: int) -> Any:
             raise ValueError(
                 f"{path} does not fit config.json: {name} {what}, expected {like.dtype} {shape}"
             )
+    if more := sorted(params.keys() - expected.keys()):
+        raise ValueError(f"{path} does not fit config.json, which has no {', '.join(more)}")
     return unflatten_dict({name: jnp.asarray(params[name]) for name in expected}, sep="/")
 
 
