@@ -1,3 +1,6 @@
+import functools
+
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,6 +13,9 @@ from lddu.nn.statistics import PooledStatistics, masked_mean_std
 
 STEPS = np.array([5, 3, 1, 0])
 MASK = np.arange(5) < STEPS[:, None]
+# Compiled without optimisation: these programs run for microseconds and compile for seconds.
+jit = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
+statistics = jit(masked_mean_std)
 VALUES = np.random.default_rng(0).normal(2, 3, (4, 5, 2)).astype(np.float32)
 
 
@@ -17,9 +23,9 @@ VALUES = np.random.default_rng(0).normal(2, 3, (4, 5, 2)).astype(np.float32)
     x=hnp.arrays(np.float32, (3, 4, 2), elements=st.floats(-1e3, 1e3, width=32)),
     mask=hnp.arrays(bool, (3, 4)),
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25)
 def test_equals_numpy_on_the_subset(x, mask):
-    mean, std = masked_mean_std(x, mask)
+    mean, std = statistics(x, mask)
     for row in range(3):
         kept = x[row, mask[row]].astype(np.float64)
         want = (kept.mean(0), kept.std(0)) if len(kept) else (np.zeros(2), np.zeros(2))
@@ -31,50 +37,56 @@ def test_equals_numpy_on_the_subset(x, mask):
 @pytest.mark.parametrize("filler", [np.nan, np.inf, 1e4])
 def test_padding_changes_nothing(filler):
     filled = np.where(MASK[..., None], VALUES, np.float32(filler))
-    for before, after in zip(
-        masked_mean_std(VALUES, MASK), masked_mean_std(filled, MASK), strict=True
-    ):
-        np.testing.assert_array_equal(before, after)
+    chex.assert_trees_all_equal(statistics(VALUES, MASK), statistics(filled, MASK))
 
 
 def test_rows_without_steps_or_spread():
-    mean, std = masked_mean_std(VALUES, MASK)
+    mean, std = statistics(VALUES, MASK)
     np.testing.assert_array_equal(mean[3], 0)
-    np.testing.assert_allclose(std[2:], 0, atol=1e-8)
+    np.testing.assert_allclose(std[2:], 0, atol=1e-6)
 
 
-@pytest.mark.parametrize("scale", [0.0, 1.0, 1e4])
-def test_gradient_is_finite_at_zero_variance_and_extremes(scale):
+@jit
+def slopes(x):
     def total(x):
         mean, std = masked_mean_std(x, MASK)
         return mean.sum() + std.sum()
 
-    slope = jax.grad(total)(scale * VALUES)
+    return jax.grad(total)(x)
+
+
+@pytest.mark.parametrize("scale", [0.0, 1.0, 1e4])
+def test_gradient_is_finite_at_zero_variance_and_extremes(scale):
+    slope = slopes(np.float32(scale) * VALUES)
     assert np.isfinite(slope).all()
     np.testing.assert_array_equal(slope[~MASK], 0)
-    np.testing.assert_allclose(slope[2, 0], 1.0)  # one step: the mean alone moves
+    np.testing.assert_allclose(slope[2, 0], 1.0, rtol=1e-5)  # one step: the mean alone moves
     if not scale:
-        np.testing.assert_allclose(slope[0], np.full((5, 2), 1 / 5), rtol=1e-6)
+        np.testing.assert_allclose(slope[0], np.full((5, 2), 1 / 5), rtol=1e-5)
 
 
 def test_module_ignores_padding_and_drops_only_in_training():
     module = PooledStatistics(width=4, labels=3, hidden=6, dropout=0.5)
     filled = np.where(MASK[..., None], VALUES, np.float32(np.nan))
-    variables = module.init(jax.random.key(0), VALUES, MASK, True)
+    shapes = jax.eval_shape(lambda: module.init(jax.random.key(0), VALUES, MASK, True))
+    rng = np.random.default_rng(1)
+    variables = jax.tree.map(lambda x: rng.normal(size=x.shape).astype(np.float32), shapes)
 
-    @jax.jit
+    @jit
     def run(variables, values):
-        out = module.apply(variables, values, MASK, True)
-        return jnp.square(out).sum(), out
+        def total(variables):
+            out = module.apply(variables, values, MASK, True)
+            return jnp.square(out).sum(), out
+
+        return jax.grad(total, has_aux=True)(variables)
 
     plain, other = run(variables, VALUES), run(variables, filled)
     assert plain[1].shape == (4, 3, 6)
-    np.testing.assert_array_equal(plain[1], other[1])
-    slope, _ = jax.jit(jax.grad(run, has_aux=True))(variables, filled)
-    assert all(np.isfinite(g).all() for g in jax.tree.leaves(slope))
-    assert all((g != 0).any() for g in jax.tree.leaves(slope))
+    chex.assert_trees_all_equal(plain, other)
+    chex.assert_tree_all_finite(other)
+    assert all((g != 0).any() for g in jax.tree.leaves(other[0]))
 
-    drop = jax.jit(lambda k: module.apply(variables, VALUES, MASK, False, rngs={"dropout": k}))
+    drop = jit(lambda k: module.apply(variables, VALUES, MASK, False, rngs={"dropout": k}))
     one, two = (drop(jax.random.key(k)) for k in (0, 1))
     assert (one != two).any()
     assert (one != plain[1]).any()
