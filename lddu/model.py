@@ -14,7 +14,7 @@ from lddu import gaussian
 from lddu.config import ExecutionConfig, ModalityConfig, ModelConfig
 from lddu.gaussian import Gaussian
 from lddu.nn.encoder import ModalityEncoder, windows
-from lddu.nn.fusion import ConcatenationFusion, GaussianFusion
+from lddu.nn.fusion import ConcatenationFusion, GaussianFusion, set_base_rate
 from lddu.nn.label_attention import LabelAttention
 from lddu.nn.latent import LatentGaussian
 from lddu.nn.statistics import PooledStatistics
@@ -169,12 +169,8 @@ class LDDU(nn.Module):
           Variables with the base rate; the given ones if the fusion has none.
         """
         params = variables["params"]
-        head = params["fusion"].get("head", {})
-        if "prior_logit" not in head:  # only Gaussian fusion falls back to a prior
-            return variables
-        rate = jnp.asarray(base_rate, head["prior_logit"].dtype)
-        head = {**head, "prior_logit": jnp.log(rate) - jnp.log1p(-rate)}
-        return {**variables, "params": {**params, "fusion": {**params["fusion"], "head": head}}}
+        fusion = set_base_rate(params["fusion"], base_rate)
+        return {**variables, "params": {**params, "fusion": fusion}}
 
 
 def example_batch(config: ModelConfig) -> Batch:

@@ -6,7 +6,8 @@ in the order of the configuration's modalities, `present` (B, M) bool and whethe
 and returns `Fused`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import chex
 import flax.linen as nn
@@ -14,6 +15,7 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 from jax import Array
+from jax.typing import ArrayLike
 
 from lddu import gaussian
 from lddu.config import ModelConfig
@@ -129,3 +131,20 @@ def concatenate(parts: Sequence[Array], present: Array) -> Array:
     chex.assert_rank([*parts, present], [3] * len(parts) + [2])
     masked = [jnp.where(present[:, i, None, None], x, 0.0) for i, x in enumerate(parts)]
     return jnp.concatenate(masked, axis=-1)
+
+
+def set_base_rate(params: Mapping[str, Any], base_rate: ArrayLike) -> Mapping[str, Any]:
+    """Sets the probabilities that a fusion predicts when all modalities are missing.
+
+    Args:
+      params: Parameters of a fusion; they are not changed.
+      base_rate: (C,) share of positives per label, strictly between 0 and 1.
+
+    Returns:
+      Parameters with the base rate; the given ones if the fusion has no prior to fall back to.
+    """
+    head = params.get("head", {})
+    if "prior_logit" not in head:
+        return params
+    rate = jnp.asarray(base_rate, head["prior_logit"].dtype)
+    return {**params, "head": {**head, "prior_logit": jnp.log(rate) - jnp.log1p(-rate)}}
