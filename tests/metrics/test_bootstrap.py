@@ -79,10 +79,9 @@ def column_means(x):
 
 
 def share_error(share, columns, resamples):
-    """Standard error of a share of columns, from two tails of half the size each."""
+    """Standard error of a share of columns; of the resamples, by two tails of half the rest."""
     tail = min(share, 1 - share) / 2
-    ends = 2 * np.sqrt(tail * (1 - tail) / resamples)
-    return np.sqrt(share * (1 - share) / columns) + ends
+    return np.sqrt(share * (1 - share) / columns + 2 * tail * (1 - tail) / resamples)
 
 
 def test_the_p_value_is_roughly_uniform_without_a_difference():

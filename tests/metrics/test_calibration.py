@@ -1,5 +1,3 @@
-"""Tests of lddu/metrics/calibration.py."""
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
