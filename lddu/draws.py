@@ -24,6 +24,7 @@ def unbatched(draw: Callable[[Array], Array], key: Array) -> Array:
     @one.def_vmap
     def _(size: int, batched: list[bool], keys: Array) -> tuple[Array, bool]:
         del size, batched
-        return jax.lax.map(draw, keys), True
+        # By `unbatched` again, for keys that are vectorised more than once.
+        return jax.lax.map(lambda key: unbatched(draw, key), keys), True
 
     return one(key)

@@ -1,5 +1,6 @@
 """`train` and `fit`: from data to a `Predictor`."""
 
+import functools
 import os
 from pathlib import Path
 
@@ -79,12 +80,12 @@ def train_only(
 
     check_batch(train, config.model, labelled=True)
     check_valid(valid, config)
+    note = None
     if folder is not None:
         folder = claim(Path(folder), config, train, valid)
+        note = functools.partial(note_execution, folder, config)
     rows = [select(batch, config.model) for batch in (train, valid)]
-    trained, normalizer, used = train_members(config, *rows, folder, progress)
-    if folder is not None:
-        note_execution(folder, config, used)
+    trained, normalizer = train_members(config, *rows, folder, progress, note)
     return Predictor(
         config,
         jax.tree.map(lambda *x: jnp.stack(x), *(member.params for member in trained)),

@@ -47,7 +47,7 @@ class RunFolder:
         return self.path / "metrics.jsonl"
 
     def records(self) -> list[Record]:
-        """Reads the records of the epochs that are complete."""
+        """Reads the records up to the first damaged line."""
         if not self.metrics_path.exists():
             return []
         records = []
@@ -55,8 +55,7 @@ class RunFolder:
             try:
                 records.append(json.loads(line))
             except json.JSONDecodeError:
-                # Nothing tells whether the epoch before the damaged line is complete.
-                return [r for r in records if r["epoch"] < records[-1]["epoch"]]
+                break
         return records
 
     def save(self, records: Sequence[Record], state: Any, best: Any | None) -> None:

@@ -25,10 +25,17 @@ class History:
         Args:
           members: Numbers of the members.
           config: The configuration of training: monitored score and patience.
-          records: Records of epochs that are already finished.
+          records: Records of epochs that are already finished; a last epoch that lacks some of the
+            members that took part in it is left out.
         """
-        self.records = list(records)
         self._members, self._config = tuple(members), config
+        self.records: list[Record] = []
+        records = list(records)
+        last = records[-1]["epoch"] if records else 0
+        self.records += [record for record in records if record["epoch"] < last]
+        newest = [record for record in records if record["epoch"] == last]
+        if {record["member"] for record in newest} >= set(self.running()):
+            self.records += newest
 
     @property
     def epoch(self) -> int:

@@ -1,5 +1,6 @@
 """Training of an ensemble: its members at the same time, or one after the other."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,13 @@ from lddu.training.trainer import Trained, Trainer
 
 
 def train_members(
-    config: Config, train: Batch, valid: Batch, folder: Path | None = None, progress: bool = True
-) -> tuple[list[Trained], Normalizer, dict[str, Any]]:
+    config: Config,
+    train: Batch,
+    valid: Batch,
+    folder: Path | None = None,
+    progress: bool = True,
+    note: Callable[[dict[str, Any]], None] | None = None,
+) -> tuple[list[Trained], Normalizer]:
     """Trains all members of an ensemble.
 
     Args:
@@ -22,10 +28,11 @@ def train_members(
       valid: Raw validation rows with labels.
       folder: Where to keep metrics and checkpoints: in `members`, or in one `member-k` for each.
       progress: Whether to show progress bars.
+      note: Called before the first step with what the execution settings came to: "devices",
+        "processes" and "members_together".
 
     Returns:
-      The members, the normalisation of their inputs, and what the execution settings came to:
-      "devices", "processes" and "members_together".
+      The members, and the normalisation of their inputs.
 
     Raises:
       ValueError: If `folder` holds members that were trained in the other way.
@@ -37,15 +44,18 @@ def train_members(
     else:
         trainer = Trainer(config, train, valid)
         groups = {f"member-{k}": [k] for k in range(count)}
+    if note is not None:
+        note(
+            {
+                "devices": 1 if trainer.mesh is None else trainer.mesh.size,
+                "processes": jax.process_count(),
+                "members_together": count // len(groups),
+            }
+        )
     trained = []
     for name, members in groups.items():
         trained += trainer.run(members, None if folder is None else folder / name, progress)
-    used = {
-        "devices": 1 if trainer.mesh is None else trainer.mesh.size,
-        "processes": jax.process_count(),
-        "members_together": count // len(groups),
-    }
-    return trained, trainer.normalizer, used
+    return trained, trainer.normalizer
 
 
 def trains_together(config: Config, folder: Path | None = None) -> bool:
