@@ -23,7 +23,8 @@ STRIDES = (3, 1, 2)  # 4 steps in two windows, 2 steps, 6 steps in three windows
 RATE = np.array([0.1, 0.5, 0.8])
 ROWS = 5
 # Compiled without optimisation: these programs run for microseconds and compile for seconds.
-jit = partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
+FAST = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
+jit = partial(jax.jit, compiler_options=FAST)
 
 
 def make_batch(modalities=3, labels=3, seed=0):

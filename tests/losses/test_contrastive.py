@@ -21,7 +21,8 @@ FORMS = (*SIMILARITIES, "cosine by class")
 CLASSES = np.array([0, 1, 0, 0, 1, 2, -1])  # 2 has no positive in the batch, -1 is ignored
 NONE = empty_bank(0, 6)
 # Compiled without optimisation: these programs run for microseconds and compile for seconds.
-jit = partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
+FAST = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
+jit = partial(jax.jit, compiler_options=FAST)
 
 
 def evaluate(features, classes, bank, similarity="cosine", temperature=0.3, anchors="batch"):

@@ -37,7 +37,8 @@ LOSSES = {
     "official": OFFICIAL,
 }
 # Compiled without optimisation: these programs run for microseconds and compile for seconds.
-jit = partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
+FAST = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
+jit = partial(jax.jit, compiler_options=FAST)
 PRESENT = np.array([[1, 1, 1], [1, 0, 1], [0, 1, 0], [0, 0, 0], [1, 1, 0], [0, 0, 1]], bool)
 
 

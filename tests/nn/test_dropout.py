@@ -5,24 +5,29 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import chisquare
 
-from lddu.nn.dropout import Dropout, drop, hashed_bits
+from lddu.nn.dropout import Dropout, drop, hashed_bits, in_order, step_elements, weight_elements
+from lddu.packing.layout import Packed, Padded
+from lddu.packing.structs import Packing, Places
 
 KEY = jax.random.key(3)
 ROWS, WIDTH = 512, 256
+CHANCE = 7.0  # standard deviations; of some hundred correlations, less than once in a billion
 # Compiled without optimisation: these programs run for microseconds and compile for seconds.
-jit = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
+FAST = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
+jit = functools.partial(jax.jit, compiler_options=FAST)
 
 
 @functools.cache
 def many_bits():
-    """Jitted: (8, ROWS, WIDTH) bits of eight keys."""
-    return jit(jax.vmap(functools.partial(hashed_bits, shape=(ROWS, WIDTH))))
+    """The jitted bits of eight keys, (8, ROWS, WIDTH)."""
+    return jit(jax.vmap(lambda key: hashed_bits(key, in_order((ROWS, WIDTH)))))
 
 
+@functools.cache
 def bits_of(seeds, then=lambda key: key, impl="threefry2x32"):
     keys = jnp.stack([then(jax.random.key(seed, impl=impl)) for seed in seeds])
     return np.asarray(many_bits()(keys))
@@ -47,13 +52,18 @@ def correlated(a, b):
 # ---- the bits -----------------------------------------------------------------------------------
 
 
-@given(first=st.integers(0, 2**32 - 1), second=st.integers(0, 2**32 - 1))
-def test_bits_equal_the_mixer_in_plain_integers(first, second):
+word = st.integers(0, 2**32 - 1)
+small_bits = jit(hashed_bits)
+
+
+@given(first=word, second=word, elements=st.lists(word, min_size=3, max_size=3))
+@settings(max_examples=30)
+def test_bits_equal_the_mixer_in_plain_integers(first, second, elements):
     key = np.array([first, second], np.uint32)
     after = mixed(second)
     start = mixed((first + after) % 2**32)
-    want = [[mixed((start + 3 * i + j) % 2**32, after) for j in range(3)] for i in range(2)]
-    np.testing.assert_array_equal(hashed_bits(jnp.asarray(key), (2, 3)), want)
+    want = [mixed((start + i) % 2**32, after) for i in elements]
+    np.testing.assert_array_equal(small_bits(key, np.array(elements, np.uint32)), want)
 
 
 def test_the_mixer_is_a_permutation():
@@ -65,15 +75,15 @@ def test_every_bit_is_fair():
     bits = bits_of(range(8)).reshape(8, -1)
     number = bits.shape[1]
     shares = np.stack([((bits >> i) & 1).mean(1) for i in range(32)])
-    # 256 means: five standard deviations are chance once in 7,000.
-    assert np.abs(shares - 0.5).max() < 5 * 0.5 / np.sqrt(number)
+    # 256 means: seven standard deviations are chance less than once in a billion.
+    assert np.abs(shares - 0.5).max() < 7 * 0.5 / np.sqrt(number)
 
 
 @pytest.mark.parametrize("shift", [24, 16, 8])
 def test_bytes_are_uniform(shift):
     for bits in bits_of(range(8)):
         counts = np.bincount((bits.ravel() >> shift) & 255, minlength=256)
-        assert 1e-4 < chisquare(counts).pvalue < 1 - 1e-4
+        assert 1e-9 < chisquare(counts).pvalue < 1 - 1e-9
 
 
 @pytest.mark.parametrize("rate", [None, 0.1, 0.5])
@@ -81,8 +91,8 @@ def test_neighbours_and_rows_are_uncorrelated(rate):
     bits = bits_of(range(8))
     bits = bits if rate is None else bits >= rate * 2**32
     for step in (1, 2, 64):
-        assert correlated(bits[:, :, step:], bits[:, :, :-step]) < 4.5
-        assert correlated(bits[:, step:], bits[:, :-step]) < 4.5
+        assert correlated(bits[:, :, step:], bits[:, :, :-step]) < CHANCE
+        assert correlated(bits[:, step:], bits[:, :-step]) < CHANCE
 
 
 RELATED = {
@@ -100,24 +110,26 @@ def test_related_keys_are_uncorrelated(rate, impl):
     if rate is not None:
         bits = {name: x >= rate * 2**32 for name, x in bits.items()}
     for name in ("next", *RELATED):
-        assert correlated(bits[""], bits[name]) < 4.5
-    assert correlated(bits["fold_in"], bits["split"]) < 4.5
+        assert correlated(bits[""], bits[name]) < CHANCE
+    assert correlated(bits["fold_in"], bits["split"]) < CHANCE
     # Nor is one a shifted copy of the other.
-    assert correlated(bits[""][:, 1:], bits["next"][:, :-1]) < 4.5
+    assert correlated(bits[""][:, 1:], bits["next"][:, :-1]) < CHANCE
 
 
 @pytest.mark.parametrize("impl", ["threefry2x32", "rbg"])
 def test_typed_and_raw_keys_draw_the_same(impl):
     key = jax.random.key(7, impl=impl)
     raw = jax.random.key_data(key)
-    np.testing.assert_array_equal(hashed_bits(key, (5, 3)), hashed_bits(raw, (5, 3)))
+    elements = in_order((5, 3))
+    np.testing.assert_array_equal(small_bits(key, elements), small_bits(raw, elements))
 
 
 @pytest.mark.parametrize("impl", ["threefry2x32", "rbg"])
 def test_each_key_draws_what_it_draws_alone_under_jit_and_vmap(impl):
     keys = jax.random.split(jax.random.key(7, impl=impl), 4)
-    alone = np.stack([hashed_bits(key, (5, 3)) for key in keys])
-    run = jax.vmap(lambda key: hashed_bits(key, (5, 3)))
+    elements = in_order((5, 3))
+    alone = np.stack([small_bits(key, elements) for key in keys])
+    run = jax.vmap(lambda key: hashed_bits(key, elements))
     for got in (run(keys), jit(run)(keys)):
         np.testing.assert_array_equal(got, alone)
     assert len(np.unique(alone)) == alone.size
@@ -125,17 +137,73 @@ def test_each_key_draws_what_it_draws_alone_under_jit_and_vmap(impl):
 
 def test_more_elements_than_hashes_are_refused():
     def shape(*sizes):
-        return jax.eval_shape(lambda key: hashed_bits(key, sizes), KEY).shape  # takes no memory
+        return jax.eval_shape(lambda: in_order(sizes)).shape  # takes no memory
 
     assert shape(2**16, 2**16 - 1) == (2**16, 2**16 - 1)
-    with pytest.raises(ValueError, match=r"\(65536, 65536\) has more elements"):
+    with pytest.raises(ValueError, match=r"\(65536, 65536\) has 2\*\*32 elements or more"):
         shape(2**16, 2**16)
 
 
 @pytest.mark.parametrize("shape", [(), (0, 3)])
 def test_scalars_and_nothing(shape):
-    bits = hashed_bits(KEY, shape)
+    bits = jit(lambda key: hashed_bits(key, in_order(shape)))(KEY)
     assert (bits.shape, bits.dtype) == (shape, jnp.uint32)
+
+
+# ---- the numbers of elements --------------------------------------------------------------------
+
+SAMPLES, STEPS, FEATURES, HEADS = 4, 5, 3, 2
+LENGTHS = np.array([2, 5, 0, 3])
+MASK = np.arange(STEPS) < LENGTHS[:, None]
+SLOTS = np.array([3, 5, 0, 0])  # sample 3, then 0 in the first row, 1 in the second
+
+
+@functools.partial(jit, static_argnums=1)
+def numbered(places, rows):
+    """Numbers of all steps' features and of all attention weights."""
+    return (
+        step_elements(places, (rows, STEPS, FEATURES)),
+        weight_elements(places, (rows, HEADS, STEPS, STEPS)),
+    )
+
+
+@jit
+def layouts():
+    return Padded(jnp.asarray(MASK)).places, Packed(MASK, Packing(SLOTS, 2)).places
+
+
+def test_places_of_padded_rows_number_elements_in_row_major_order():
+    steps, weights = numbered(layouts()[0], SAMPLES)
+    np.testing.assert_array_equal(steps, in_order((SAMPLES, STEPS, FEATURES)))
+    np.testing.assert_array_equal(weights, in_order((SAMPLES, HEADS, STEPS, STEPS)))
+    assert steps.dtype == weights.dtype == np.uint32
+
+
+def test_places_of_packed_rows_number_elements_as_in_the_padded_batch():
+    steps, weights = (np.asarray(x) for x in numbered(layouts()[1], 2))
+    padded_steps = np.arange(steps.size * 2).reshape(SAMPLES, STEPS, FEATURES)
+    padded_weights = np.arange(weights.size * 2).reshape(SAMPLES, HEADS, STEPS, STEPS)
+    for sample, length in enumerate(LENGTHS):
+        row, first = divmod(SLOTS[sample], STEPS)
+        here = slice(first, first + length)
+        np.testing.assert_array_equal(steps[row, here], padded_steps[sample, :length])
+        np.testing.assert_array_equal(
+            weights[row, :, here, here], padded_weights[sample, :, :length, :length]
+        )
+
+
+def test_numbers_wrap_and_do_not_overflow():
+    far = Places(np.full((1, STEPS), 2**20), np.arange(STEPS)[None])
+    _, weights = numbered(far, 1)
+    places = 2**20 * HEADS * STEPS * STEPS + np.arange(HEADS * STEPS * STEPS)
+    np.testing.assert_array_equal(weights.ravel(), places % 2**32)
+    big = Places(np.full((1, 1), 2**30), np.zeros((1, 1), int))
+    assert step_elements(big, (1, 1, 8)).ravel().tolist() == list(range(8))
+
+
+def test_attention_weights_are_of_as_many_queries_as_keys():
+    with pytest.raises(AssertionError):
+        weight_elements(layouts()[0], (SAMPLES, HEADS, STEPS, STEPS + 1))
 
 
 # ---- dropout ------------------------------------------------------------------------------------
@@ -153,15 +221,15 @@ def dropped(rate):
 def test_the_rate_is_kept_and_so_is_the_mean(rate):
     x = dropped(rate)
     kept = x > 0
-    np.testing.assert_allclose(x[kept], 1 / (1 - rate), rtol=1e-6)
+    np.testing.assert_allclose(x[kept], 1 / (1 - rate), rtol=1e-5)
     deviation = np.sqrt(rate * (1 - rate) / x[0].size)
-    assert np.abs(kept.mean((1, 2)) - (1 - rate)).max() < 4.5 * deviation
-    assert np.abs(x.mean((1, 2), dtype=np.float64) - 1).max() < 4.5 * deviation / (1 - rate)
+    assert np.abs(kept.mean((1, 2)) - (1 - rate)).max() < CHANCE * deviation
+    assert np.abs(x.mean((1, 2), dtype=np.float64) - 1).max() < CHANCE * deviation / (1 - rate)
 
 
 @pytest.mark.parametrize("rate", [1 - 1e-12, 1e-12])
 def test_rates_at_the_ends(rate):
-    x = np.asarray(drop(KEY, jnp.ones(64), rate))
+    x = np.asarray(jit(lambda x: drop(KEY, x, rate))(np.ones(64, np.float32)))
     assert np.isfinite(x).all()
     np.testing.assert_array_equal(x == 0, rate > 0.5)
 
@@ -169,25 +237,27 @@ def test_rates_at_the_ends(rate):
 def test_the_gradient_is_the_mask_scaled():
     x = np.random.default_rng(0).normal(size=(ROWS, WIDTH)).astype(np.float32)
     run = jit(jax.value_and_grad(lambda x: (drop(KEY, x, 0.3) * x).sum()))
-    mask = np.asarray(drop(KEY, jnp.ones_like(x), 0.3)) > 0
     value, slope = run(x)
-    np.testing.assert_allclose(value, (mask * x**2).sum() / 0.7, rtol=1e-5)
+    mask = np.asarray(slope != 0)
+    np.testing.assert_allclose(value, (mask * x**2).sum(dtype=np.float64) / 0.7, rtol=1e-4)
     np.testing.assert_allclose(slope, 2 * mask * x / 0.7, rtol=1e-5)
 
 
 def test_what_is_dropped_may_be_anything():
-    ones = drop(KEY, jnp.ones(100), 0.5)
-    x = jnp.where(ones == 0, jnp.nan, 1.0)
-    np.testing.assert_array_equal(drop(KEY, x, 0.5), ones)
+    run = jit(lambda x: drop(KEY, x, 0.5))
+    ones = np.asarray(run(np.ones(100, np.float32)))
+    filled = np.where(ones == 0, np.float32(np.nan), np.float32(1.0))
+    np.testing.assert_array_equal(run(filled), ones)
 
 
-@pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float32"])
-def test_the_type_is_kept_and_the_draws_do_not_depend_on_it(dtype):
-    x = jnp.ones((20, 30), dtype)
-    y = drop(KEY, x, 0.3)
-    assert y.dtype == x.dtype
-    np.testing.assert_array_equal(y == 0, drop(KEY, jnp.ones((20, 30)), 0.3) == 0)
-    np.testing.assert_allclose(y[y != 0].astype(np.float32), 1 / 0.7, rtol=2**-8)
+def test_the_type_is_kept_and_the_draws_do_not_depend_on_it():
+    kinds = [jnp.bfloat16, jnp.float16, jnp.float32]
+    drawn = jit(lambda: [drop(KEY, jnp.ones((20, 30), kind), 0.3) for kind in kinds])()
+    for kind, y in zip(kinds, drawn, strict=True):
+        assert y.dtype == kind
+        y = np.asarray(y, np.float32)
+        np.testing.assert_array_equal(y == 0, drawn[2] == 0)
+        np.testing.assert_allclose(y[y != 0], 1 / 0.7, rtol=2**-7)
 
 
 class TestModule:
@@ -202,10 +272,23 @@ class TestModule:
             Dropout(0.5).apply({}, self.x, False)
 
     def test_draws_by_key(self):
-        one, again, other = (
-            Dropout(0.5).apply({}, self.x, False, rngs={"dropout": jax.random.key(k)})
-            for k in (0, 0, 1)
-        )
+        run = jit(lambda key: Dropout(0.5).apply({}, self.x, False, rngs={"dropout": key}))
+        one, again, other = (run(jax.random.key(k)) for k in (0, 0, 1))
         np.testing.assert_array_equal(one, again)
         assert (one != other).any()
         assert set(np.unique(one)) == {0.0, 2.0}
+
+    def test_with_places_draws_by_sample_and_step(self):
+        @jit
+        def run(x):
+            def dropped(x, places):
+                return Dropout(0.5).apply({}, x, False, places, rngs={"dropout": KEY})
+
+            layout = Packed(MASK, Packing(SLOTS, 2))
+            packed = layout.unpack(dropped(layout.pack(x), layout.places))
+            return dropped(x, None), dropped(x, Padded(jnp.asarray(MASK)).places), packed
+
+        in_order, padded, packed = run(np.ones((SAMPLES, STEPS, FEATURES), np.float32))
+        np.testing.assert_array_equal(in_order, padded)
+        np.testing.assert_array_equal(packed[MASK], padded[MASK])
+        assert set(np.unique(padded[MASK])) == {0.0, 2.0}

@@ -19,7 +19,8 @@ B, C, H, Z = 5, 3, 6, 4
 # Rows: all there, each one missing, nothing there; the last as the first.
 PRESENT = np.array([[1, 1, 1], [0, 1, 1], [1, 0, 0], [0, 0, 0], [1, 1, 1]], bool)
 # Compiled without optimisation: these programs run for microseconds and compile for seconds.
-jit = partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
+FAST = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
+jit = partial(jax.jit, compiler_options=FAST)
 every_fusion = pytest.mark.parametrize("name", FUSIONS)
 
 

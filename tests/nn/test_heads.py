@@ -13,7 +13,8 @@ from lddu.gaussian import Gaussian, expected_sigmoid_logit
 from lddu.nn.heads import GaussianLogit, JointHead
 
 # Compiled without optimisation: these programs run for microseconds and compile for seconds.
-jit = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
+FAST = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
+jit = functools.partial(jax.jit, compiler_options=FAST)
 HEAD = GaussianLogit(3)
 RNG = np.random.default_rng(0)
 Q = Gaussian(

@@ -11,7 +11,8 @@ from lddu.packing.layout import lay_out
 from lddu.packing.structs import Packing
 
 # Compiled without optimisation: these programs run for microseconds and compile for seconds.
-jit = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
+FAST = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
+jit = functools.partial(jax.jit, compiler_options=FAST)
 STEPS = np.array([5, 2, 0])
 MASK = np.arange(5) < STEPS[:, None]
 RNG = np.random.default_rng(0)

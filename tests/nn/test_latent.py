@@ -9,7 +9,8 @@ import pytest
 from lddu.nn.latent import LatentGaussian
 
 # Compiled without optimisation: these programs run for microseconds and compile for seconds.
-jit = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
+FAST = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
+jit = functools.partial(jax.jit, compiler_options=FAST)
 X = np.random.default_rng(0).normal(size=(5, 2, 3)).astype(np.float32)
 FLOOR = 1e-4
 

@@ -10,7 +10,8 @@ from lddu.nn.matmul import dense_matmul, matmul
 
 SHAPES = [((5, 3), (3, 4)), ((2, 6, 5, 3), (2, 6, 3, 4))]
 # Compiled without optimisation: these programs run for microseconds and compile for seconds.
-jit = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
+FAST = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
+jit = functools.partial(jax.jit, compiler_options=FAST)
 close = functools.partial(chex.assert_trees_all_close, rtol=1e-5, atol=1e-5)
 
 

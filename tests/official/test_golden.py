@@ -40,7 +40,8 @@ CONFIG = config.replace(
 )
 BATCH_ANCHORS = config.replace(CONFIG, {"loss.anchors": "batch"}).loss
 # Compiled without optimisation: this program runs for milliseconds and compiles for seconds.
-jit = partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
+FAST = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
+jit = partial(jax.jit, compiler_options=FAST)
 ABSOLUTE = {"float32": 1e-5, "float64": 1e-9}
 GRADIENT = {"float32": 1e-4, "float64": 1e-6}  # relative to the tensor's largest entry
 
