@@ -1,0 +1,276 @@
+"""Fixtures of the training tests: one data set, one configuration, two compiled trainers."""
+
+import contextlib
+import copy
+import dataclasses
+import functools
+import logging
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import jax
+import numpy as np
+import pytest
+
+from lddu import config
+from lddu.data.synthetic import SyntheticConfig, generate
+from lddu.structs import Batch
+from lddu.training import state as training_state
+from lddu.training.trainer import Trained, Trainer
+
+LAW = SyntheticConfig(
+    labels=("a", "b"), features=(("x", 3), ("y", 3)), length=(("x", 4), ("y", 2)), missing=0.2
+)
+# Small, and with everything that draws random numbers, looks across rows or carries state.
+CONFIG = config.replace(
+    config.tiny({"x": (3, 4), "y": (3, 2)}, LAW.labels),
+    {
+        "model.encoder.hidden": 8,
+        "model.encoder.feed_forward": 8,
+        "model.encoder.dropout": 0.1,
+        "model.encoder.attention_dropout": 0.1,
+        "model.label_dropout": 0.1,
+        "model.latent": 2,
+        "model.latent_hidden": (4,),
+        "model.samples": 2,
+        "loss.bank_size": 16,
+        "train.batch_size": 8,
+        "train.epochs": 2,
+        "train.patience": 0,
+        "train.average": 0.9,
+        "train.weight_decay": 0.5,
+        "train.feature_noise": 0.1,
+        "train.step_dropout": 0.3,
+        "train.modality_dropout": 0.2,
+        "train.members": 2,
+        "execution.packing": False,
+        "execution.parallel_members": "never",
+    },
+)
+# The programs of these tests run for milliseconds, but compile for many seconds.
+FAST = {
+    "xla_backend_optimization_level": 0,
+    "xla_llvm_disable_expensive_passes": True,
+    "xla_cpu_use_fusion_emitters": False,
+    "xla_cpu_parallel_codegen_split_count": 1,
+}
+
+
+@functools.cache
+def fast_jit():
+    """Returns `jax.jit` with those of the options above that this version of JAX knows."""
+    known = {}
+    for name, value in FAST.items():
+        with contextlib.suppress(Exception):
+            jax.jit(lambda: 0, compiler_options={name: value})()
+            known[name] = value
+    return functools.partial(jax.jit, compiler_options=known)
+
+
+@functools.cache
+def fast_init():
+    """Returns the compiled initialisation of parameters."""
+    return fast_jit()(training_state._init.__wrapped__, static_argnums=0)
+
+
+class FastTrainer(Trainer):
+    """A trainer whose programs compile fast, and which keeps the state after its last epoch."""
+
+    state: Any = None
+
+    def __init__(self, *args, **kwargs):
+        with mock.patch.object(jax, "jit", fast_jit()):
+            super().__init__(*args, **kwargs)
+
+    def _start(self, members):
+        with mock.patch.object(training_state, "_init", fast_init()):
+            return super()._start(members)
+
+    def _epoch(self, *args):
+        state, steps = super()._epoch(*args)
+        self.state = jax.device_get(state)
+        return state, steps
+
+
+def make_data() -> tuple[Batch, Batch]:
+    """20 training rows, so that the last batch is filled up, and 12 for validation.
+
+    Most sequences of x are short, some have gaps or no steps; rows have different weights.
+    """
+    rng, data = np.random.default_rng(0), []
+    for rows in (20, 12):
+        batch = generate(rows, seed=rows, config=LAW).batch
+        patterns = ["1000", "1100", "0100", "1000", "1100", "1011", "1111", "0000"]
+        mask = np.array([[step == "1" for step in patterns[i % 8]] for i in range(rows)])
+        x = batch.modalities["x"]
+        x = x.replace(values=np.where(mask[..., None], x.values, np.nan), mask=mask)
+        weight = rng.uniform(0.5, 2.0, rows).astype(np.float32)
+        data.append(batch.replace(modalities={**batch.modalities, "x": x}, weight=weight))
+    return tuple(data)
+
+
+@dataclasses.dataclass
+class Case:
+    """A trainer of groups of one size, and a run of members 0, 1, ... from start to end."""
+
+    trainer: FastTrainer
+    members: tuple[int, ...]
+    trained: list[Trained]
+    folder: Path
+
+    def variant(self, **changes):
+        """Returns a trainer with the same programs and options that only the loop reads."""
+        new = copy.copy(self.trainer)
+        new.config = config.replace(CONFIG, {f"train.{k}": v for k, v in changes.items()})
+        return new
+
+    def killed(self, epoch):
+        """Returns a trainer that is killed in an epoch, before it is complete."""
+        new, calls = copy.copy(self.trainer), []
+
+        def evaluate(params):
+            calls.append(params)
+            if len(calls) == epoch:
+                raise KeyboardInterrupt
+            return self.trainer._evaluate(params)
+
+        new._evaluate = evaluate
+        return new
+
+    def scripted(self, monkeypatch, nll, f1=None, **changes):
+        """Returns a variant with given scores per member, and a list of what it validates."""
+        new, seen, count = self.variant(**changes), [], len(self.members)
+
+        def evaluate(params):
+            seen.append(jax.device_get(params))
+            return np.array([(row, len(seen) - 1) for row in range(count)])
+
+        def scores(probs, labels):
+            row, epoch = probs
+            return {
+                "valid_nll": nll[row][epoch],
+                "valid_micro_f1": f1[row][epoch] if f1 else 0.5,
+            }
+
+        new._evaluate = evaluate
+        monkeypatch.setattr("lddu.training.trainer.validation_scores", scores)
+        return new, seen
+
+    def after_steps(self, change, **changes):
+        """Returns a variant with `change(number, state)` applied after each step."""
+        new, calls = self.variant(**changes), []
+
+        def step(*args):
+            state, terms = self.trainer.programs.step(*args)
+            calls.append(terms)
+            return change(len(calls), state), terms
+
+        new.programs = new.programs._replace(step=step)
+        return new
+
+
+def make_case(together, data, folder):
+    trainer = FastTrainer(CONFIG, *data, together=together)
+    members = tuple(range(together))
+    trained = trainer.run(members, folder, progress=False)
+    return Case(copy.copy(trainer), members, trained, folder)
+
+
+@pytest.fixture(scope="session")
+def data():
+    """(train, valid)."""
+    return make_data()
+
+
+@pytest.fixture(scope="session")
+def alone(data, tmp_path_factory):
+    """A trainer of one member, and its run."""
+    return make_case(1, data, tmp_path_factory.mktemp("alone"))
+
+
+@pytest.fixture(scope="session")
+def pair(data, tmp_path_factory):
+    """A trainer of two members at the same time, and its run."""
+    return make_case(2, data, tmp_path_factory.mktemp("pair"))
+
+
+@pytest.fixture(params=["alone", "pair"])
+def case(request):
+    """Each of the two."""
+    return request.getfixturevalue(request.param)
+
+
+def without_seconds(history):
+    return [{k: v for k, v in record.items() if k != "seconds"} for record in history]
+
+
+def untaught(path):
+    """Returns whether rounding errors alone move a parameter.
+
+    No softmax sees the biases of attention's keys, and Adam makes steps of their gradients.
+    """
+    return "['key']['bias']" in jax.tree_util.keystr(path)
+
+
+def tree_near(got, want, tolerance=1e-3):
+    """Raises unless all leaves that are taught agree up to rounding."""
+
+    def near(path, a, b):
+        if not untaught(path):
+            name = jax.tree_util.keystr(path)
+            np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance, err_msg=name)
+
+    jax.tree_util.tree_map_with_path(near, got, want)
+
+
+@pytest.fixture(scope="session")
+def tree_close():
+    """`tree_near`."""
+    return tree_near
+
+
+@pytest.fixture(scope="session")
+def same():
+    """Raises unless two lists of trained members are equal bit by bit, apart from seconds."""
+
+    def check(got, want):
+        for a, b in zip(got, want, strict=True):
+            jax.tree.map(np.testing.assert_array_equal, a.params, b.params)
+            assert without_seconds(a.history) == without_seconds(b.history)
+            assert a.best_epoch == b.best_epoch
+
+    return check
+
+
+@pytest.fixture(scope="session")
+def near():
+    """Raises unless two lists of trained members agree up to what rounding grows to."""
+
+    def check(got, want, tolerance=1e-3):
+        for a, b in zip(got, want, strict=True):
+            tree_near(a.params, b.params, tolerance)
+            assert len(a.history) == len(b.history)
+            for x, y in zip(a.history, b.history, strict=True):
+                assert set(x) == set(y)
+                for name in set(x) - {"seconds", "best", "valid_micro_f1"}:
+                    np.testing.assert_allclose(
+                        x[name], y[name], rtol=tolerance, atol=tolerance, err_msg=name
+                    )
+
+    return check
+
+
+@pytest.fixture
+def compiled(caplog):
+    """A context that lists what JAX compiles within."""
+
+    @contextlib.contextmanager
+    def watch():
+        names, before = [], len(caplog.records)
+        with jax.log_compiles(), caplog.at_level(logging.WARNING):
+            yield names
+        messages = [record.getMessage() for record in caplog.records[before:]]
+        names.extend(message for message in messages if "Compiling" in message)
+
+    return watch
