@@ -208,12 +208,16 @@ class TestSupervisedContrastive:
         past_filled = np.where(past_keep[:, None], past, np.float32(filler))
 
         got = loss(filled, ids, bank_of(past_filled, past_ids), similarity)
-        want = loss(features[keep], ids[keep], bank_of(past[past_keep], past_ids[past_keep]), similarity)
+        want = loss(
+            features[keep], ids[keep], bank_of(past[past_keep], past_ids[past_keep]), similarity
+        )
         np.testing.assert_allclose(got[keep], want, rtol=1e-4, atol=1e-5)
         np.testing.assert_array_equal(got[~keep], 0)
 
         got, _ = slopes(filled, ids, past_filled, past_ids, similarity)
-        want, _ = slopes(features[keep], ids[keep], past[past_keep], past_ids[past_keep], similarity)
+        want, _ = slopes(
+            features[keep], ids[keep], past[past_keep], past_ids[past_keep], similarity
+        )
         np.testing.assert_allclose(got[keep], want, rtol=1e-3, atol=1e-5)
         np.testing.assert_array_equal(got[~keep], 0)
 

@@ -19,9 +19,7 @@ ROWS = np.array([1, 0, 1, 1, 0, 1], bool)
 FAST = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
 jit = functools.partial(jax.jit, compiler_options=FAST)
 run = jit(spread_calibration)
-slopes = jit(
-    jax.grad(lambda s, e, where: spread_calibration(s, e, where).sum(), argnums=(0, 1))
-)
+slopes = jit(jax.grad(lambda s, e, where: spread_calibration(s, e, where).sum(), argnums=(0, 1)))
 arrays = hnp.arrays(np.float32, (6, 3), elements=st.floats(0, 5, width=32))
 
 

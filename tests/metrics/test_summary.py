@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from lddu import metrics
-from lddu.runs.results import lower_is_better
+from lddu.runs.scores import find_metric
 
 
 def example():
@@ -54,7 +54,7 @@ def test_perfect_predictions():
     errors = ("nll", "brier", "ece", "ece_macro", "hamming_loss", "aurc")
     for name in (*errors, "ece_adaptive", "ece_debiased", "excess_aurc"):
         assert row[name] == pytest.approx(0, abs=1e-6)
-        assert lower_is_better(name)
+        assert find_metric(name).lower_is_better
     for name in ("auroc", "map", "micro_f1", "macro_f1", "jaccard", "exact_match"):
         assert row[name] == 1
 

@@ -179,10 +179,11 @@ def test_places_of_padded_rows_number_elements_in_row_major_order():
     assert steps.dtype == weights.dtype == np.uint32
 
 
-def test_places_of_packed_rows_number_elements_as_in_the_padded_batch():
+def test_steps_have_the_same_numbers_in_packed_rows_and_in_a_plan_that_is_not_carried_out():
+    planned = Padded(jnp.asarray(MASK), jnp.asarray(SLOTS)).places
     steps, weights = (np.asarray(x) for x in numbered(layouts()[1], 2))
-    padded_steps = np.arange(steps.size * 2).reshape(SAMPLES, STEPS, FEATURES)
-    padded_weights = np.arange(weights.size * 2).reshape(SAMPLES, HEADS, STEPS, STEPS)
+    padded_steps, padded_weights = (np.asarray(x) for x in numbered(planned, SAMPLES))
+    np.testing.assert_array_equal(steps.ravel(), np.arange(steps.size))
     for sample, length in enumerate(LENGTHS):
         row, first = divmod(SLOTS[sample], STEPS)
         here = slice(first, first + length)
@@ -278,7 +279,7 @@ class TestModule:
         assert (one != other).any()
         assert set(np.unique(one)) == {0.0, 2.0}
 
-    def test_with_places_draws_by_sample_and_step(self):
+    def test_with_places_draws_by_the_plan(self):
         @jit
         def run(x):
             def dropped(x, places):
@@ -286,9 +287,11 @@ class TestModule:
 
             layout = Packed(MASK, Packing(SLOTS, 2))
             packed = layout.unpack(dropped(layout.pack(x), layout.places))
-            return dropped(x, None), dropped(x, Padded(jnp.asarray(MASK)).places), packed
+            planned = dropped(x, Padded(jnp.asarray(MASK), SLOTS).places)
+            return dropped(x, None), dropped(x, Padded(jnp.asarray(MASK)).places), planned, packed
 
-        in_order, padded, packed = run(np.ones((SAMPLES, STEPS, FEATURES), np.float32))
+        ones = np.ones((SAMPLES, STEPS, FEATURES), np.float32)
+        in_order, padded, planned, packed = run(ones)
         np.testing.assert_array_equal(in_order, padded)
-        np.testing.assert_array_equal(packed[MASK], padded[MASK])
+        np.testing.assert_array_equal(packed[MASK], planned[MASK])
         assert set(np.unique(padded[MASK])) == {0.0, 2.0}

@@ -223,7 +223,7 @@ class TestSizes:
 
     @staticmethod
     def rows(calls):
-        return [rows.packing["x"].rows if rows.packing else 0 for rows, _ in calls]
+        return [rows.packing["x"].rows or 0 for rows, _ in calls]
 
     def test_are_quantiles_of_the_needs_with_a_margin_on_the_largest(self):
         # "x" needs 2, 3, 3, 4 and 6 rows, "y" always 2.
@@ -240,7 +240,7 @@ class TestSizes:
             {name: packing.rows for name, packing in rows.packing.items()}
             for rows, _ in packer.calls(index)
         ]
-        assert rows == [packer.sizes[0]] * 2 + [packer.sizes[1]] * 2 + [{}]
+        assert rows == [packer.sizes[0]] * 2 + [packer.sizes[1]] * 2 + [{"x": None, "y": None}]
 
     def test_what_runs_together_takes_what_all_fit_into(self):
         packer = self.packer(0, 1, 2, 3, 5)
@@ -251,6 +251,22 @@ class TestSizes:
         members = np.stack([index, index[::-1]])
         got = self.rows(packer.calls(members))
         assert got == [3, 3, 0, 7, 0, 3, 3]
+
+    def test_draws_are_keyed_by_the_plan_whether_or_not_it_is_carried_out(self):
+        packed = self.packer(0, 1, 2, 3, 5)
+        batch, cfg = make({"x": self.steps, "y": np.ones(40)})
+        trial = np.stack([self.batch(n) for n in (0, 1, 2, 3, 5)])
+        padded = Packer(batch, cfg, trial, (0.5, 1.0), carried_out=False)
+        index = np.stack([self.batch(n) for n in (0, 3, 7)])  # the last one fits no size
+        for (one, _), (other, _) in zip(packed.calls(index), padded.calls(index), strict=True):
+            for name in ("x", "y"):
+                np.testing.assert_array_equal(one.packing[name].slots, other.packing[name].slots)
+                assert other.packing[name].rows is None
+        np.testing.assert_array_equal(one.packing["x"].slots, WIDTH * np.arange(10))
+        # Nor does it matter which steps run in one call.
+        together = [rows.packing["x"].slots for rows, _ in packed.calls(index, 3)]
+        alone = [rows.packing["x"].slots for rows, _ in packed.calls(index)]
+        np.testing.assert_array_equal(together[0], alone)
 
     def test_have_at_least_a_row(self):
         # Most batches lack the modality altogether.
