@@ -1,88 +1,25 @@
-import functools
-from functools import partial
-
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy.special import expit
 
 from lddu import LDDU, gaussian
-from lddu.config import ModalityConfig, replace, tiny
 from lddu.data import take
 from lddu.gaussian import Gaussian
 from lddu.nn.heads import GaussianLogit
-from lddu.packing.plan import first_fit, lengths, widths
-from lddu.packing.structs import Packing
-from lddu.structs import Batch, Modality
-
-LENGTHS = (4, 2, 6)
-WIDTHS = (3, 5, 2)
-NAMES = ("text", "audio", "vision")
-STRIDES = (3, 1, 2)  # 4 steps in two windows, 2 steps, 6 steps in three windows
-RATE = np.array([0.1, 0.5, 0.8])
-ROWS = 5
-# Compiled without optimisation: these programs run for microseconds and compile for seconds.
-FAST = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
-jit = partial(jax.jit, compiler_options=FAST)
-
-
-def make_batch(modalities=3, labels=3, seed=0):
-    """Every modality of another length and width; row r lacks modality m where r = m + 1."""
-    rng = np.random.default_rng(seed)
-    streams, present = {}, {}
-    for m, name in enumerate(NAMES[:modalities]):
-        values = rng.normal(size=(ROWS, LENGTHS[m], WIDTHS[m])).astype(np.float32)
-        mask = np.arange(LENGTHS[m]) < rng.integers(1, LENGTHS[m] + 1, (ROWS, 1))
-        streams[name] = Modality(values, mask)
-        present[name] = np.arange(ROWS) != m + 1
-    return Batch(streams, present, (rng.random((ROWS, labels)) < 0.5).astype(np.float32))
-
-
-@functools.cache
-def build(modalities=3, labels=3, statistics=4, strides=(1, 1, 1), **changes):
-    """Configuration, random variables (compiling no init) and the jitted model."""
-    shapes = zip(NAMES, WIDTHS, LENGTHS, strides, strict=True)
-    streams = [ModalityConfig(*shape) for shape in shapes][:modalities]
-    cfg = tiny(streams, [f"label {c}" for c in range(labels)])
-    changes["statistics"] = statistics
-    cfg = replace(cfg, {f"model.{k}": v for k, v in changes.items()}).model
-    module = LDDU(cfg)
-    shapes = jax.eval_shape(module.init, jax.random.key(0), make_batch(modalities, labels))
-    rng = np.random.default_rng(1)
-    variables = jax.tree.map(lambda x: rng.normal(0, 0.3, x.shape).astype(np.float32), shapes)
-    return cfg, variables, jit(module.apply, static_argnames="deterministic")
-
-
-@functools.cache
-def slopes():
-    """The gradient of `trained_on`."""
-    cfg, _, _ = build()
-    return jit(jax.grad(lambda variables, batch: trained_on(LDDU(cfg).apply(variables, batch))))
-
-
-def close(got, want, **tolerance):
-    tolerance = {"rtol": 1e-4, "atol": 1e-5, **tolerance}
-    jax.tree.map(partial(np.testing.assert_allclose, **tolerance), got, want)
-
-
-def finite(tree):
-    return all(np.isfinite(x).all() for x in jax.tree.leaves(tree))
-
-
-def change(batch, name, values=None, mask=None, present=None):
-    modality = batch.modalities[name]
-    modality = Modality(
-        modality.values if values is None else values, modality.mask if mask is None else mask
-    )
-    present = batch.present if present is None else {**batch.present, name: present}
-    return batch.replace(modalities={**batch.modalities, name: modality}, present=present)
-
-
-def trained_on(prediction):
-    """A sum over everything in a prediction that is trained on."""
-    p = prediction
-    return p.logits.sum() + p.unimodal_logits.sum() + jnp.log(p.fused.var).sum()
+from tests.toy_model import (
+    NAMES,
+    RATE,
+    ROWS,
+    STRIDES,
+    build,
+    change,
+    close,
+    finite,
+    jit,
+    make_batch,
+    slopes,
+)
 
 
 @pytest.mark.parametrize(
@@ -360,99 +297,3 @@ def test_pytree_of_gaussians():
     assert isinstance(p.fused, Gaussian)
     # 5 (B, C)-like and (B, C, M)-like arrays, and mean and variance of 3 + 1 Gaussians.
     assert len(jax.tree.leaves(p)) == 6 + 8
-
-
-# ---- packed rows, strides, bfloat16 -------------------------------------------------------------
-
-
-def sparse():
-    """Short and long sequences, some with gaps, NaN at masked steps, and a row without anything."""
-    batch = make_batch()
-    masks = {
-        "text": ["1000", "1000", "1101", "1111", "1000"],
-        "audio": ["10", "11", "01", "11", "10"],
-        "vision": ["010000", "110110", "110000", "111111", "001000"],
-    }
-    for name, rows in masks.items():
-        mask = np.array([[step == "1" for step in row] for row in rows])
-        values = np.where(mask[..., None], batch.modalities[name].values, np.float32(np.nan))
-        batch = change(batch, name, values, mask, batch.present[name] & (np.arange(ROWS) != 3))
-    return batch
-
-
-def pack(cfg, batch):
-    packing = {}
-    for name, steps in lengths(batch, cfg).items():
-        slots, rows = first_fit(steps[None], widths(batch, cfg)[name])
-        packing[name] = Packing(slots[0], int(rows[0]))
-        assert rows[0] < (steps > 0).sum()  # some share
-    return packing
-
-
-@functools.cache
-def with_slopes(strides=(1, 1, 1), **changes):
-    """The jitted model with the gradient of `trained_on`: ((sum, prediction), gradient)."""
-    cfg, variables, _ = build(strides=strides, **changes)
-
-    def run(variables, batch, packing=None):
-        p = LDDU(cfg).apply(variables, batch, packing=packing)
-        return trained_on(p), p
-
-    return cfg, variables, jit(jax.value_and_grad(run, has_aux=True))
-
-
-def test_packed_equals_padded():
-    cfg, variables, run = with_slopes(STRIDES)
-    batch = sparse()
-    padded = run(variables, batch)
-    packing = pack(cfg, batch)
-    assert {name: p.rows for name, p in packing.items()} == {"text": 2, "audio": 2, "vision": 3}
-    packed = run(variables, batch, packing)
-    close(packed, padded, atol=1e-5, rtol=1e-5)
-    assert finite(packed)
-    # What stands at padding does not matter to it either.
-    zeros = jax.tree.map(lambda x: np.nan_to_num(x) if x.dtype == np.float32 else x, batch)
-    close(run(variables, zeros, packing), packed, rtol=1e-6)
-
-
-def test_packing_is_not_for_models_that_see_padding():
-    cfg, variables, _ = build(mask_padding=False)
-    with pytest.raises(ValueError, match="packing needs mask_padding"):
-        LDDU(cfg).apply(variables, sparse(), packing={"audio": Packing(np.zeros(ROWS, int), 2)})
-
-
-def test_gradients_with_strides_are_finite_and_reach_every_parameter():
-    _, variables, run = with_slopes(STRIDES)
-    (_, p), slope = run(variables, sparse())
-    assert finite((p, slope))
-    assert np.shape(slope["params"]["encoder_vision"]["positions"]) == (3, 16)
-    assert np.shape(slope["params"]["encoder_vision"]["project"]["kernel"]) == (2 * 2, 16)
-    unused = [
-        jax.tree_util.keystr(path)
-        for path, g in jax.tree_util.tree_leaves_with_path(slope)
-        if not np.any(g)
-    ]
-    assert unused == ["['params']['fusion']['head']['prior_logit']"]
-
-
-def test_bfloat16_is_near_float32():
-    cfg, variables, run = with_slopes(STRIDES, modalities=1)
-    (_, want), slope = run(variables, sparse())
-    half, _, run = with_slopes(STRIDES, modalities=1, **{"encoder.dtype": "bfloat16"})
-    (_, got), other = run(variables, sparse())
-    np.testing.assert_allclose(got.probs, want.probs, atol=3e-2)
-    assert (got.probs != want.probs).any()
-    assert all(x.dtype == np.float32 for x in jax.tree.leaves((got, other)))
-    assert finite((got, other))
-    shapes = [jax.eval_shape(LDDU(c).init, jax.random.key(0), sparse()) for c in (cfg, half)]
-    assert jax.tree.leaves(shapes[0]) == jax.tree.leaves(shapes[1])  # the types too
-    # The slopes point the same way.
-    a, b = (np.concatenate([np.ravel(x) for x in jax.tree.leaves(t)]) for t in (slope, other))
-    assert a @ b > 0.99 * np.linalg.norm(a) * np.linalg.norm(b)
-
-
-def test_some_modalities_may_be_packed_and_in_bfloat16_too():
-    cfg, variables, apply = build(2, strides=STRIDES, **{"encoder.dtype": "bfloat16"})
-    padded = apply(variables, sparse())
-    packed = apply(variables, sparse(), packing={"text": pack(cfg, sparse())["text"]})
-    np.testing.assert_allclose(packed.probs, padded.probs, atol=1e-2)
