@@ -8,10 +8,15 @@ from scipy.special import expit, log_expit
 
 from lddu.config import LossConfig, ModalityConfig, ModelConfig
 from lddu.gaussian import Gaussian
-from lddu.losses import objective, spread_calibration, supervised_contrastive
-from lddu.losses.contrastive import embed, empty_bank, label_state_classes
-from lddu.losses.objective import initial_bank
-from lddu.losses.spread import official_spread
+from lddu.losses import (
+    empty_bank,
+    initial_bank,
+    objective,
+    spread_calibration,
+    supervised_contrastive,
+)
+from lddu.losses.contrastive import embed, label_state_classes
+from lddu.official.losses import official_spread
 from lddu.structs import Batch, Modality, Prediction
 
 B, C, M, Z = 6, 2, 3, 4
