@@ -4,6 +4,7 @@ Official names are those of github.com/201983290498/lddu_mmer at commit ae79204.
 (out, in) there and (in, out) here; attention projections here keep their heads apart.
 """
 
+import functools
 import os
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
@@ -141,6 +142,7 @@ def _slice_shape(rule: _Rule, shape: tuple[int, ...]) -> tuple[int, ...]:
     return shape[1:] if _is_stacked(rule) else shape
 
 
+@functools.lru_cache(maxsize=8)
 def _shapes(config: Config) -> dict[Path, tuple[int, ...]]:
     """Returns the shape of every parameter of the configured model."""
     tree = jax.eval_shape(

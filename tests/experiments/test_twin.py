@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 
 from lddu import LDDU, config
-from lddu.losses import enqueue, objective
-from lddu.losses.contrastive import empty_bank
+from lddu.losses import empty_bank, enqueue, objective
 from lddu.official import weights as convert
 from lddu.structs import Batch, Modality
 
@@ -43,7 +42,7 @@ CONFIG = config.replace(
     },
 )
 # Compiled without optimisation: this program runs for milliseconds and compiles for seconds.
-OPTIONS = {"xla_backend_optimization_level": 0}
+FAST = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +100,7 @@ def case(request, twin):
         value, terms, after = objective(p, batch, ours, cfg.model, cfg.loss)
         return value, (p, terms, after)
 
-    step = jax.jit(jax.value_and_grad(total, has_aux=True), compiler_options=OPTIONS)
+    step = jax.jit(jax.value_and_grad(total, has_aux=True), compiler_options=FAST)
     (value, (prediction, terms, after)), gradient = jax.device_get(step(params))
     return SimpleNamespace(
         config=cfg,

