@@ -1,0 +1,67 @@
+import pytest
+
+from lddu import config
+from lddu.config import LossConfig, TrainConfig, parse, replace
+
+
+def test_replace_changes_what_it_names_and_nothing_else(tiny):
+    new = replace(tiny, {"train.epochs": 9, "model.encoder.hidden": 32, "loss": LossConfig()})
+    assert (new.train.epochs, new.model.encoder.hidden, new.loss) == (9, 32, LossConfig())
+    undone = replace(new, {"train": tiny.train, "model": tiny.model, "loss": tiny.loss})
+    assert undone == tiny
+    assert tiny.train.epochs == 3
+    assert replace(tiny, {}) == tiny
+
+
+def test_changes_are_made_together(data):
+    # 36 is no multiple of 8, nor 256 of 6: no order of single changes is valid throughout.
+    changes = {"model.encoder.hidden": 36, "model.encoder.heads": 6}
+    encoder = replace(config.default(data.shapes, data.labels), changes).model.encoder
+    assert (encoder.hidden, encoder.heads) == (36, 6)
+
+
+def test_a_group_and_a_part_of_it(tiny):
+    for order in (1, -1):
+        changes = list({"train": TrainConfig(seed=5), "train.epochs": 4}.items())[::order]
+        assert replace(tiny, dict(changes)).train == TrainConfig(seed=5, epochs=4)
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("epochs", r"no field 'epochs': Config has model, loss, train, calibration, execution"),
+        ("train.lr", r"no field 'train.lr': TrainConfig has batch_size, "),
+        ("model.encoder.width", r"no field 'model.encoder.width': EncoderConfig has hidden"),
+        ("train.epochs.more", r"no field 'train.epochs.more': int has"),
+        ("train.", r"no field 'train.': TrainConfig has"),
+        ("", r"no field '': Config has"),
+    ],
+)
+def test_unknown_path(tiny, path, message):
+    with pytest.raises(ValueError, match=message):
+        replace(tiny, {path: 1})
+
+
+def test_replace_checks_the_new_value(tiny):
+    with pytest.raises(ValueError, match="hidden=15 is not a multiple of heads=2"):
+        replace(tiny, {"model.encoder.hidden": 15})
+
+
+@pytest.mark.parametrize(
+    ("text", "want"),
+    [
+        ("train.epochs=3", ("train.epochs", 3)),
+        ("loss.similarity=cosine", ("loss.similarity", "cosine")),
+        ("execution.packing=false", ("execution.packing", False)),
+        ("calibration.shrinkage=null", ("calibration.shrinkage", None)),
+        ("model.latent_hidden=[8, 4]", ("model.latent_hidden", (8, 4))),
+        (" train.average =0.9", ("train.average", 0.9)),
+    ],
+)
+def test_parse(text, want):
+    assert parse(text) == want
+
+
+def test_parse_refuses_text_without_an_equals_sign():
+    with pytest.raises(ValueError, match=r"'train\.epochs' is not of the form path=value"):
+        parse("train.epochs")
