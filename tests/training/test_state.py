@@ -4,15 +4,9 @@ import optax
 
 from lddu import config
 from lddu.data.synthetic import SyntheticConfig, generate
-from lddu.training.state import base_rate, create_state
+from lddu.training.state import create_state
 
 LAW = SyntheticConfig(labels=("a", "b"), features=(("x", 3),), length=(("x", 4),), missing=0.0)
-
-
-def test_base_rate_by_hand():
-    labels = np.array([[0, 1, 0.5], [0, 1, 0.5]])
-    np.testing.assert_allclose(base_rate(labels), [1 / 4, 3 / 4, 2 / 4])
-    assert base_rate(np.zeros((10**6, 1), np.float32))[0] > 0
 
 
 def test_create_state():
