@@ -5,6 +5,10 @@ import copy
 import dataclasses
 import functools
 import logging
+import os
+import pickle
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -13,8 +17,10 @@ import jax
 import numpy as np
 import pytest
 
+import lddu
 from lddu import config
 from lddu.data.synthetic import SyntheticConfig, generate
+from lddu.predictor.fitting import train_only
 from lddu.structs import Batch
 from lddu.training import state as training_state
 from lddu.training.trainer import Trained, Trainer
@@ -46,6 +52,24 @@ CONFIG = config.replace(
         "train.members": 2,
         "execution.packing": False,
         "execution.parallel_members": "never",
+    },
+)
+# For a test whose programs are compiled in three processes: one modality, and what looks across rows.
+SMALLER = config.replace(
+    config.tiny({"x": (3, 4)}, LAW.labels),
+    {
+        "model.encoder.hidden": 4,
+        "model.encoder.feed_forward": 4,
+        "model.encoder.dropout": 0.1,
+        "model.latent": 2,
+        "model.latent_hidden": (),
+        "loss.bank_size": 16,
+        "loss.unimodal": 0.0,
+        "loss.kl": 0.0,
+        "train.batch_size": 8,
+        "train.epochs": 2,
+        "train.patience": 0,
+        "train.feature_noise": 0.1,
     },
 )
 # The programs of these tests run for milliseconds, but compile for many seconds.
@@ -201,6 +225,45 @@ def case(request):
     return request.getfixturevalue(request.param)
 
 
+def start(script, devices, *arguments):
+    """Starts a script of this folder in a process with simulated devices."""
+    environment = {
+        **os.environ,
+        "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
+        "JAX_PLATFORMS": "cpu",
+        "PYTHONPATH": str(Path(lddu.__file__).parents[1]),
+    }
+    command = [sys.executable, str(Path(__file__).with_name(script)), *map(str, arguments)]
+    return subprocess.Popen(command, env=environment)
+
+
+@pytest.fixture(scope="session")
+def start_script():
+    """`start`."""
+    return start
+
+
+@pytest.fixture(scope="session")
+def on_devices(alone, data, tmp_path_factory):
+    """What `on_devices.py` computed on eight devices, and its folder.
+
+    A run that was killed here on one device continues there on four, and the other way round.
+    """
+    folder = tmp_path_factory.mktemp("devices")
+
+    def fit_here(trainer, name):
+        with mock.patch("lddu.training.members.Trainer", lambda *args, **kwargs: trainer):
+            return train_only(CONFIG, *data, folder=folder / name, progress=False)
+
+    with contextlib.suppress(KeyboardInterrupt):
+        fit_here(alone.killed(2), "from 1 to 4")
+    assert start("on_devices.py", 8, folder).wait() == 0
+    found = pickle.loads((folder / "found").read_bytes())
+    resumed = fit_here(alone.trainer, "from 4 to 1")
+    found["resumed on 1"] = {"params": resumed.params, "history": resumed.history}
+    return {**found, "folder": folder}
+
+
 def without_seconds(history):
     return [{k: v for k, v in record.items() if k != "seconds"} for record in history]
 
@@ -274,3 +337,21 @@ def compiled(caplog):
         names.extend(message for message in messages if "Compiling" in message)
 
     return watch
+
+
+@pytest.fixture(scope="session")
+def base_config():
+    """`CONFIG`."""
+    return CONFIG
+
+
+@pytest.fixture(scope="session")
+def smaller_config():
+    """`SMALLER`."""
+    return SMALLER
+
+
+@pytest.fixture(scope="session")
+def fast_trainer():
+    """`FastTrainer`."""
+    return FastTrainer

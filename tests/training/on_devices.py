@@ -1,0 +1,113 @@
+"""What simulated devices compute, in a process of its own: `python on_devices.py FOLDER`."""
+
+import contextlib
+import pickle
+import sys
+from pathlib import Path
+from unittest import mock
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from conftest import CONFIG, FastTrainer, fast_jit, make_data
+
+from lddu import config
+from lddu.data.batching import batches
+from lddu.predictor.fitting import train_only
+from lddu.training.programs import compile_group
+from lddu.training.sharding import split_rows, training_devices, training_mesh
+
+
+def flops(trainer, members):
+    """Returns the floating-point operations of one device in one step."""
+    state, _, keys = trainer._start(members)
+    index, weight = batches(np.arange(20), 8)
+    rows, _ = next(trainer._packer.calls(np.stack([index] * len(members))))
+    step = trainer.programs.step.jitted.lower(state, trainer._train, rows, weight[0], keys)
+    return step.compile().cost_analysis()["flops"]
+
+
+def resume(folder):
+    """Continues a run that was killed on one device; starts another, and kills it."""
+    cfg, trainers = config.replace(CONFIG, {"execution.devices": 4}), []
+
+    def trainer(*args, **kwargs):
+        if not trainers:
+            trainers.append(FastTrainer(*args, **kwargs))
+        return trainers[0]
+
+    with mock.patch("lddu.training.members.Trainer", trainer):
+        resumed = train_only(cfg, *make_data(), folder=folder / "from 1 to 4", progress=False)
+        (there,) = trainers
+        shards = there._train.labels.sharding.device_set
+        evaluate, calls = there._evaluate, []
+
+        def killed(params):
+            calls.append(params)
+            if len(calls) == 2:
+                raise KeyboardInterrupt
+            return evaluate(params)
+
+        there._evaluate = killed
+        with contextlib.suppress(KeyboardInterrupt):
+            train_only(cfg, *make_data(), folder=folder / "from 4 to 1", progress=False)
+    return {
+        "resumed on 4": {"params": jax.device_get(resumed.params), "history": resumed.history},
+        "4 devices": len(shards),
+        "4 compiled": there.programs.step.jitted._cache_size(),
+    }
+
+
+def together():
+    """Trains two members on eight devices, four for each."""
+    trainer = FastTrainer(CONFIG, *make_data(), together=2, devices=jax.local_devices())
+    trained = trainer.run((0, 1), progress=False)
+    leaves = jax.tree.leaves([member.params for member in trained])
+    return {
+        "pair": trained,
+        "pair state": trainer.state,
+        "pair mesh": trainer.mesh.devices.shape,
+        "pair compiled": trainer.programs.step.jitted._cache_size(),
+        "pair flops": flops(trainer, (0, 1)),
+        "kept on": {len(leaf.sharding.device_set) for leaf in leaves},
+    }
+
+
+def draw(count):
+    """Draws for 8 rows of 8 members in 4 groups, sums them, and looks whether devices talk."""
+    mesh = training_mesh(4, 8, jax.local_devices()[:count])
+
+    def draw(rows, key):
+        normal = jax.random.normal(key, rows.shape)
+        return {"normal": normal, "total": (rows * normal).sum()}
+
+    rows = jnp.arange(8 * 8.0).reshape(8, 8)
+    keys = jax.random.split(jax.random.key(0, impl="rbg"), 8)
+    function = compile_group(split_rows(draw, mesh, (0,)), 8, (0, 0), mesh)
+    compiled = function.lower(rows, keys).compile()
+    communicate = "replica_groups" in compiled.as_text()
+    return {**jax.device_get(compiled(rows, keys)), "communicate": communicate}
+
+
+def main(folder):
+    with mock.patch.object(jax, "jit", fast_jit()):
+        draws = [draw(count) for count in (4, 8)]
+    found = {
+        "draws": draws,
+        "meshes": {n: training_mesh(1, n, jax.devices()).size for n in (64, 12, 9, 7, 11)},
+        "devices": {
+            "auto": training_devices(),
+            "at most 4": len(training_devices(4)),
+            "at most 99": len(training_devices(99)),
+        },
+        **resume(folder),
+        **together(),
+    }
+    jax.default_backend = lambda: "gpu"
+    found["devices"]["auto on gpu"] = len(training_devices())
+    found["pair"] = jax.device_get([(t.params, t.history, t.best_epoch) for t in found["pair"]])
+    (folder / "found").write_bytes(pickle.dumps(found))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
