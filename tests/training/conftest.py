@@ -54,7 +54,7 @@ CONFIG = config.replace(
         "execution.parallel_members": "never",
     },
 )
-# For a test whose programs are compiled in three processes: one modality, and what looks across rows.
+# For a test that compiles its programs in three processes: one modality, and what looks across rows.
 SMALLER = config.replace(
     config.tiny({"x": (3, 4)}, LAW.labels),
     {
@@ -252,7 +252,7 @@ def on_devices(alone, data, tmp_path_factory):
     folder = tmp_path_factory.mktemp("devices")
 
     def fit_here(trainer, name):
-        with mock.patch("lddu.training.members.Trainer", lambda *args, **kwargs: trainer):
+        with mock.patch("lddu.training.members.Trainer", return_value=trainer):
             return train_only(CONFIG, *data, folder=folder / name, progress=False)
 
     with contextlib.suppress(KeyboardInterrupt):
