@@ -54,7 +54,7 @@ CONFIG = config.replace(
         "execution.parallel_members": "never",
     },
 )
-# For a test that compiles its programs in three processes: one modality, and what looks across rows.
+# For a test that compiles in three processes: one modality, and what looks across rows.
 SMALLER = config.replace(
     config.tiny({"x": (3, 4)}, LAW.labels),
     {
