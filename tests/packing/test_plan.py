@@ -8,10 +8,7 @@ from hypothesis.extra import numpy as hnp
 
 from lddu import config
 from lddu.config import ModalityConfig
-from lddu.data.batching import take
-from lddu.packing import stream
 from lddu.packing.plan import Packer, first_fit, lengths, widths
-from lddu.packing.stream import StreamPacker
 from lddu.packing.structs import Rows
 from lddu.structs import Batch, Modality
 
@@ -296,60 +293,3 @@ def test_leading_axes_are_planned_apart():
         alone, own = packer.plan(index[k, s : s + 1])
         np.testing.assert_array_equal(slots["x"][k, s], alone["x"][0])
         assert level[k, s] == own[0]
-
-
-# ---- streams ------------------------------------------------------------------------------------
-
-
-def batches_that_need(*rows, modalities=("x",)):
-    """A set, and its model, whose batches of ten full or missing sequences need so many rows."""
-    here = np.concatenate([np.arange(10) < n for n in rows])
-    full = {name: np.full(here.size, WIDTH) for name in modalities}
-    return make(full, {name: here for name in modalities}, width=WIDTH)
-
-
-@pytest.fixture
-def any_work(monkeypatch):
-    monkeypatch.setattr(stream, "_LIGHT", 0.0)
-
-
-@pytest.mark.parametrize(
-    ("needs", "rows"),
-    [
-        ((4,) * 12 + (5,) * 4, 5),  # 5 for all is less than 4 for most and 10 for one
-        ((4,) * 15 + (8,), 4),
-        ((4,) * 8 + (6,) * 8, 6),
-        ((9,) * 16, None),  # not worth it
-    ],
-)
-def test_a_set_that_is_known_has_the_rows_of_least_work(any_work, needs, rows):
-    batch, cfg = batches_that_need(*needs)
-    packer = StreamPacker(cfg, 10)
-    packer.look(batch)
-    for i, need in enumerate(needs):
-        found = packer(take(batch, slice(10 * i, 10 * i + 10)))
-        assert [p.rows for p in found.values()] == ([rows] if rows and need <= rows else [])
-
-
-def test_a_batch_that_fits_in_one_modality_only_stays_padded(any_work):
-    # Each modality alone would do with 4 rows, but then no batch would fit in both.
-    one, cfg = batches_that_need(*(4, 6) * 8, modalities=("x", "y"))
-    order = np.arange(160).reshape(16, 10)[np.arange(16) ^ 1].ravel()
-    other = take(one, order)
-    batch = one.replace(
-        modalities={"x": one.modalities["x"], "y": other.modalities["y"]},
-        present={"x": one.present["x"], "y": other.present["y"]},
-    )
-    packer = StreamPacker(cfg, 10)
-    packer.look(batch)
-    found = packer(take(batch, slice(10)))
-    assert {name: p.rows for name, p in found.items()} == {"x": 6, "y": 6}
-
-
-def test_a_set_that_is_unknown_has_a_margin(any_work):
-    batch, cfg = batches_that_need(*(4,) * 12)
-    packer = StreamPacker(cfg, 10)
-    packer.look(take(batch, slice(50)))  # too few to tell
-    found = [packer(take(batch, slice(10 * i, 10 * i + 10))) for i in range(12)]
-    assert found[:8] == [{}] * 8
-    assert [p["x"].rows for p in found[8:]] == [5] * 4
