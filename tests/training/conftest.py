@@ -40,7 +40,7 @@ CONFIG = config.replace(
         "model.latent": 2,
         "model.latent_hidden": (4,),
         "model.samples": 2,
-        "loss.bank_size": 16,
+        "loss.bank_size": 64,  # two batches
         "train.batch_size": 8,
         "train.epochs": 2,
         "train.patience": 0,
@@ -54,7 +54,7 @@ CONFIG = config.replace(
         "execution.parallel_members": "never",
     },
 )
-# For a test that compiles in three processes: one modality, and what looks across rows.
+# For programs that three processes compile: one modality, and what looks across rows.
 SMALLER = config.replace(
     config.tiny({"x": (3, 4)}, LAW.labels),
     {
@@ -120,13 +120,14 @@ class FastTrainer(Trainer):
 def make_data() -> tuple[Batch, Batch]:
     """20 training rows, so that the last batch is filled up, and 12 for validation.
 
-    Most sequences of x are short, some have gaps or no steps; rows have different weights.
+    Most sequences of x are so short that any eight fit into five rows, some have gaps or no steps;
+    rows have different weights.
     """
     rng, data = np.random.default_rng(0), []
     for rows in (20, 12):
         batch = generate(rows, seed=rows, config=LAW).batch
-        patterns = ["1000", "1100", "0100", "1000", "1100", "1011", "1111", "0000"]
-        mask = np.array([[step == "1" for step in patterns[i % 8]] for i in range(rows)])
+        patterns = ["1111", "1010", "0100", "0000", *["1000", "1000", "1100"] * rows][:rows]
+        mask = np.array([[step == "1" for step in pattern] for pattern in patterns])
         x = batch.modalities["x"]
         x = x.replace(values=np.where(mask[..., None], x.values, np.nan), mask=mask)
         weight = rng.uniform(0.5, 2.0, rows).astype(np.float32)
@@ -355,3 +356,9 @@ def smaller_config():
 def fast_trainer():
     """`FastTrainer`."""
     return FastTrainer
+
+
+@pytest.fixture(scope="session")
+def fast():
+    """`jax.jit` that compiles fast."""
+    return fast_jit()

@@ -1,5 +1,3 @@
-"""Noise and hidden inputs are drawn at the rates that the configuration says."""
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,27 +7,37 @@ from lddu import config
 from lddu.data.synthetic import SyntheticConfig, generate
 from lddu.training.augmentation import augment
 
-WIDE = SyntheticConfig(
+LAW = SyntheticConfig(
     labels=("a",),
     features=(("x", 2), ("y", 2), ("z", 2)),
     length=(("x", 2), ("y", 1), ("z", 1)),
     missing=0.3,
 )
+EVERYTHING = {"feature_noise": 0.2, "step_dropout": 0.5, "modality_dropout": 0.5}
 
 
 @pytest.fixture(scope="module")
 def wide():
     """4,000 rows of three modalities; the first ten have none."""
-    batch = generate(4_000, config=WIDE).batch
+    batch = generate(4_000, config=LAW).batch
     present = {name: p & (np.arange(4_000) >= 10) for name, p in batch.present.items()}
     return jax.tree.map(jnp.asarray, batch.replace(present=present))
 
 
-def augmented(batch, seed=0, **changes):
+def changed_config(**changes):
     cfg = config.tiny({"x": (2, 2), "y": (2, 1), "z": (2, 1)}, ["a"])
-    cfg = config.replace(cfg, {f"train.{name}": value for name, value in changes.items()})
+    return config.replace(cfg, {f"train.{name}": value for name, value in changes.items()})
+
+
+def augmented(batch, seed=0, **changes):
     noise, hide = jax.random.split(jax.random.key(seed))
-    return augment(noise, hide, batch, cfg)
+    return augment(noise, hide, batch, changed_config(**changes))
+
+
+def share_near(count, trials, rate):
+    """Compares a share with its rate: 7 standard errors, a false alarm in 10**11 (Gauss)."""
+    error = np.sqrt(rate * (1 - rate) / trials)
+    assert abs(count / trials - rate) < 7 * error
 
 
 def test_augment_off_changes_nothing(wide):
@@ -43,19 +51,27 @@ def test_modality_dropout_hides_the_share_it_says_and_spares_one(wide, rate):
     kept = np.asarray(augmented(wide, modality_dropout=rate).observed(names))
     assert not (kept & ~had).any()
     np.testing.assert_array_equal(kept.any(1), had.any(1))
-    # Of m modalities each stays with 1 - rate, and one more where all were drawn to go.
+    # Each of m modalities stays with 1 - rate, and one more where all were drawn to go; the same
+    # for each modality.
     for m in (1, 2, 3):
         rows = had.sum(1) == m
-        want = m * (1 - rate) + rate**m
-        # Counts lie in [0, m]: seven standard errors at most.
-        margin = 7 * m / 2 / np.sqrt(rows.sum())
-        np.testing.assert_allclose(kept[rows].sum(1).mean(), want, atol=margin)
-    # No modality is spared more often than others.
-    complete = had.all(1)
-    assert np.ptp(kept[complete].mean(0)) < 2 * 7 * 0.5 / np.sqrt(complete.sum())
-    again, other = (augmented(wide, s, modality_dropout=rate).observed(names) for s in (0, 1))
+        stays = (m * (1 - rate) + rate**m) / m
+        for k in range(3):
+            mine = rows & had[:, k]
+            if m == 1:
+                assert kept[mine, k].all()
+            else:
+                share_near(kept[mine, k].sum(), mine.sum(), stays)
+
+
+def test_modality_dropout_is_determined_by_its_key(wide):
+    names = ("x", "y", "z")
+    kept, again, other = (
+        np.asarray(augmented(wide, seed, modality_dropout=0.3).observed(names))
+        for seed in (0, 0, 1)
+    )
     np.testing.assert_array_equal(kept, again)
-    assert (kept != np.asarray(other)).any()
+    assert (kept != other).any()
 
 
 def test_modality_dropout_leaves_values_labels_and_masks(wide):
@@ -68,13 +84,12 @@ def test_feature_noise_has_its_deviation_and_differs_by_modality(wide):
     noisy = augmented(wide, feature_noise=0.2)
     noise = {k: noisy.modalities[k].values - wide.modalities[k].values for k in wide.modalities}
     for name, values in noise.items():
-        # Seven standard errors of the mean, and more of the deviation.
-        margin = 7 * 0.2 / np.sqrt(values.size)
-        np.testing.assert_allclose([values.mean(), values.std()], [0, 0.2], atol=margin)
+        # 8,000 draws or more: margins of 7 standard errors.
+        assert abs(values.mean()) < 7 * 0.2 / np.sqrt(values.size)
+        assert abs(values.std() - 0.2) < 7 * 0.2 / np.sqrt(2 * values.size)
         np.testing.assert_array_equal(noisy.modalities[name].mask, wide.modalities[name].mask)
-    assert abs(np.corrcoef(np.ravel(noise["y"]), np.ravel(noise["z"]))[0, 1]) < 7 / np.sqrt(
-        noise["y"].size
-    )
+    correlation = np.corrcoef(np.ravel(noise["y"]), np.ravel(noise["z"]))[0, 1]
+    assert abs(correlation) < 7 / np.sqrt(8_000)
     jax.tree.map(np.testing.assert_array_equal, noisy.present, wide.present)
 
 
@@ -97,27 +112,29 @@ def test_step_dropout_hides_shares_from_none_to_the_rate_and_spares_a_step():
         )
     had, kept = (np.asarray(b.modalities["x"].mask).sum(1) for b in (batch, dropped))
     share = 1 - kept[had >= 30] / had[had >= 30]
-    # Uniform from 0 to 0.8, blurred by drawing step by step.
-    margin = 7 * 0.25 / np.sqrt(len(share))
-    np.testing.assert_allclose([share.mean(), share.std()], [0.4, 0.8 / np.sqrt(12)], atol=margin)
+    # Uniform from 0 to 0.8, and then drawn step by step, which adds at most 1 / (4 * 30) to the
+    # variance. The mean has a margin of 7 standard errors.
+    deviation = np.sqrt(0.8**2 / 12 + 1 / 120)
+    assert abs(share.mean() - 0.4) < 7 * deviation / np.sqrt(len(share))
+    assert 0.8 / np.sqrt(12) * 0.8 < share.std() < 1.2 * deviation
+    # Nearly none and nearly all that the rate allows: each misses once in 10**9 or more rarely.
+    assert share.min() < 0.1
+    assert share.max() > 0.6
     jax.tree.map(np.testing.assert_array_equal, dropped.present, batch.present)
 
 
-def test_draws_are_the_same_when_members_are_vectorised(wide):
-    few = jax.tree.map(lambda x: x[:16], wide)
-    cfg = config.replace(
-        config.tiny({"x": (2, 2), "y": (2, 1), "z": (2, 1)}, ["a"]),
-        {"train.feature_noise": 0.1, "train.step_dropout": 0.5, "train.modality_dropout": 0.5},
-    )
-    keys = jax.random.split(jax.random.key(0, impl="rbg"), 3)
+def test_draws_do_not_depend_on_vectorisation(fast):
+    batch = jax.tree.map(jnp.asarray, generate(6, config=LAW).batch)
+    cfg = changed_config(**EVERYTHING)
 
-    def one(key):
-        return augment(*jax.random.split(key), few, cfg)
+    def draw(keys):
+        return augment(*keys, batch, cfg)
 
-    together = jax.vmap(one)(keys)
-    for k, key in enumerate(keys):
+    keys = jax.random.split(jax.random.key(0, impl="rbg"), 4).reshape(2, 2)
+    together, draw_one = fast(jax.vmap(draw))(keys), fast(draw)
+    for k in range(2):
         jax.tree.map(
-            lambda got, want, k=k: np.testing.assert_allclose(got[k], want, rtol=1e-5, atol=1e-6),
+            lambda a, b, k=k: np.testing.assert_allclose(a[k], b, rtol=1e-5, atol=1e-6),
             together,
-            one(key),
+            draw_one(keys[k]),
         )

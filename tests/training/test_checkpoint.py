@@ -1,5 +1,4 @@
-"""What a run folder keeps: the latest states, the best parameters, and complete epochs."""
-
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -12,13 +11,18 @@ def state(epoch):
     return {"a": [jnp.full(3, float(epoch)), jnp.asarray(epoch)], "empty": jnp.zeros((0, 4))}
 
 
-def records(last):
-    return [{"member": 0, "epoch": e, "valid_nll": 1 / e} for e in range(1, last + 1)]
+def records(epochs):
+    return [
+        {"member": k, "epoch": epoch, "valid_nll": 1 / (epoch + k)}
+        for epoch in range(1, epochs + 1)
+        for k in (0, 1)
+    ]
 
 
 def save(folder, epochs, best):
     for epoch in epochs:
-        folder.save(records(epoch), state(epoch), {"w": jnp.ones(2)} if epoch in best else None)
+        params = {"w": jnp.full(2, float(epoch))} if epoch in best else None
+        folder.save(records(epoch), state(epoch), params)
 
 
 def test_what_was_saved_is_loaded_by_a_new_folder(tmp_path):
@@ -35,19 +39,40 @@ def test_what_was_saved_is_loaded_by_a_new_folder(tmp_path):
         assert loaded["a"][1] == epoch
         assert loaded["a"][1].dtype == jnp.int32
         assert loaded["empty"].shape == (0, 4)
-        np.testing.assert_array_equal(best["w"], 1)
+        np.testing.assert_array_equal(best["w"], [2, 2])
+        # Not tied to a device, else programs would be compiled again for them.
+        assert not any(x.committed for x in jax.tree.leaves((loaded, best)))
     folder.close()
     assert sorted(p.name for p in (tmp_path / "new" / "run" / "state").iterdir()) == ["2", "3"]
 
 
-@pytest.mark.parametrize("tear", ["{", '{"epoch": 3, "valid_nll": 0.', ""])
-def test_a_torn_last_line_does_not_count_and_is_written_again(tmp_path, tear):
+def test_metrics_have_one_line_per_member_and_epoch(tmp_path):
+    folder = RunFolder(tmp_path)
+    save(folder, [1, 2], best=[1])
+    assert len(folder.metrics_path.read_text().splitlines()) == 4
+    assert folder.metrics_path == tmp_path / "metrics.jsonl"
+    folder.close()
+
+
+@pytest.mark.parametrize("tear", ["{", '{"member": 0, "epoch": 3, "valid_nll": 0.', ""])
+def test_a_torn_line_does_not_count_and_is_written_again(tmp_path, tear):
     folder = RunFolder(tmp_path)
     save(folder, [1, 2, 3], best=[1])
     lines = folder.metrics_path.read_text().splitlines(keepends=True)
-    folder.metrics_path.write_text("".join(lines[:2]) + tear)
+    folder.metrics_path.write_text("".join(lines[:4]) + tear)
     assert folder.records() == records(2)
     save(folder, [3], best=[])
     assert folder.records() == records(3)
     assert folder.metrics_path.read_text() == "".join(lines)
+    folder.close()
+
+
+def test_nothing_counts_after_a_damaged_line(tmp_path):
+    folder = RunFolder(tmp_path)
+    save(folder, [1, 2], best=[1])
+    first, _, *rest = folder.metrics_path.read_text().splitlines(keepends=True)
+    folder.metrics_path.write_text(first + "{\n" + "".join(rest))
+    assert folder.records() == records(2)[:1]
+    folder.metrics_path.write_text("{\n")
+    assert folder.records() == []
     folder.close()

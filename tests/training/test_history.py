@@ -1,4 +1,4 @@
-"""Best epochs, early stopping, and means over the steps of an epoch."""
+import math
 
 import numpy as np
 import pytest
@@ -7,62 +7,111 @@ from lddu.config import TrainConfig
 from lddu.training.history import History, epoch_means
 
 
-def record(epoch, nll, f1=0.5, member=0):
-    return {"member": member, "epoch": epoch, "valid_nll": nll, "valid_micro_f1": f1}
+def record(member, epoch, nll=1.0, f1=0.5, **more):
+    return {"member": member, "epoch": epoch, "valid_nll": nll, "valid_micro_f1": f1, **more}
 
 
-def filled(scores, **options):
-    history = History([0], TrainConfig(**options))
-    for epoch, (nll, f1) in enumerate(scores, 1):
-        history.add(record(epoch, nll, f1))
-    return history
+def history(scores, members=None, **config):
+    """A history with the scores (nll or (nll, f1)) of each member, epoch by epoch."""
+    found = History(members or range(len(scores)), TrainConfig(**config))
+    while running := found.running():
+        epoch = found.epoch + 1
+        for k in running:
+            if epoch > len(scores[k]):
+                return found
+            found.add(record(k, epoch, *np.atleast_1d(scores[k][epoch - 1]).tolist()))
+    return found
 
 
-@pytest.mark.parametrize(("monitor", "best"), [("nll", 2), ("micro_f1", 3)])
-def test_the_monitor_chooses_the_first_of_the_best(monitor, best):
-    history = filled([(3.0, 0.1), (1.0, 0.2), (1.0, 0.3), (2.0, 0.3)], monitor=monitor)
-    assert history.best(0)["epoch"] == history.last_best == best
-    assert history.epoch == 4
-    better = {"nll": [True, True, False, False], "micro_f1": [True, True, True, False]}
-    assert [r["best"] for r in history.records] == better[monitor]
+def test_an_empty_history():
+    empty = History([0, 1], TrainConfig(epochs=3))
+    assert empty.epoch == 0
+    assert empty.records == []
+    assert empty.running() == [0, 1]
 
 
-@pytest.mark.parametrize(("patience", "running"), [(0, [0]), (1, []), (2, []), (3, [0])])
-def test_early_stopping(patience, running):
-    history = filled([(1.0, 0.5), (2.0, 0.5), (2.0, 0.5)], patience=patience, epochs=9)
-    assert history.running() == running
+def test_records_are_kept_in_order_and_by_member():
+    both = history([[1.0, 2.0], [3.0, 4.0]], members=[0, 1], epochs=2, patience=0)
+    assert [(r["epoch"], r["member"]) for r in both.records] == [(1, 0), (1, 1), (2, 0), (2, 1)]
+    assert [r["valid_nll"] for r in both.of(1)] == [3.0, 4.0]
+    assert both.epoch == 2
+    assert both.running() == []
 
 
-def test_a_run_ends_with_its_last_epoch():
-    assert filled([(1.0, 0.5)] * 2, epochs=2, patience=0).running() == []
-    assert History([0, 1], TrainConfig(epochs=2)).running() == [0, 1]
+@pytest.mark.parametrize(
+    ("monitor", "scores", "epoch"),
+    [
+        ("nll", [3.0, 1.0, 2.0], 2),
+        ("nll", [2.0, 2.0], 1),
+        ("micro_f1", [(3.0, 0.1), (1.0, 0.2), (2.0, 0.9)], 3),
+        ("micro_f1", [(1.0, 0.5), (0.5, 0.5)], 1),
+    ],
+)
+def test_the_best_epoch_by_the_monitored_score_is_the_first_of_equals(monitor, scores, epoch):
+    found = history([scores], epochs=len(scores), patience=0, monitor=monitor)
+    assert found.best(0)["epoch"] == epoch
 
 
-def test_members_are_apart():
-    history = History([3, 5], TrainConfig(patience=1, epochs=9))
-    for epoch, scores in enumerate([(1.0, 1.0), (2.0, 0.5)], 1):
-        for member, nll in zip((3, 5), scores, strict=True):
-            history.add(record(epoch, nll, member=member))
-    assert history.running() == [5]
-    assert [r["epoch"] for r in history.of(3)] == [1, 2]
-    assert (history.best(3)["epoch"], history.best(5)["epoch"], history.last_best) == (1, 2, 2)
-    again = History([3, 5], TrainConfig(patience=1, epochs=9), history.records)
-    assert again.running() == [5]
+def test_best_marks_the_epochs_that_were_the_best_so_far():
+    found = history([[3.0, 4.0, 1.0, 1.0], [2.0, 1.0, 5.0, 6.0]], epochs=4, patience=0)
+    assert [r["best"] for r in found.of(0)] == [True, False, True, False]
+    assert [r["best"] for r in found.of(1)] == [True, True, False, False]
+    assert found.last_best == 3
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_what_is_not_finite_is_an_error_that_names_member_and_epoch(value):
-    history = History([1], TrainConfig())
-    with pytest.raises(FloatingPointError, match=r"member 1 is not finite in epoch 2 \(valid_nll"):
-        history.add(record(2, value, member=1))
-    assert not history.records
+@pytest.mark.parametrize(
+    ("patience", "scores", "epochs"),
+    [
+        (1, [2.0, 3.0, 1.0], 2),
+        (2, [3.0, 2.0, 2.5, 1.0, 1.5, 2.0, 0.0], 6),
+        (2, [2.0, 2.0, 2.0, 1.0], 3),
+        (0, [1.0, 2.0, 3.0, 4.0], 4),
+    ],
+)
+def test_a_member_stops_after_its_patience(patience, scores, epochs):
+    found = history([scores], epochs=len(scores), patience=patience)
+    assert len(found.of(0)) == epochs
+    assert found.running() == []
 
 
-def test_means_over_steps_are_weighted_by_rows():
-    steps = [
-        {"nll": np.array([[1.0, 2.0], [4.0, 4.0]]), "rows": np.array([[4, 4], [4, 4]])},
-        {"nll": np.array([5.0, 1.0]), "rows": np.array([2, 2])},
-    ]
-    one, other = epoch_means(steps)
-    assert one == {"train_nll": pytest.approx((4 * 1 + 4 * 2 + 2 * 5) / 10)}
-    assert other == {"train_nll": pytest.approx((4 * 4 + 4 * 4 + 2 * 1) / 10)}
+def test_members_stop_one_by_one():
+    found = history([[1.0, 2.0], [2.0, 1.0, 0.5]], epochs=9, patience=1)
+    assert found.running() == [1]
+    assert [len(found.of(k)) for k in (0, 1)] == [2, 3]
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_numbers_that_are_not_finite_are_an_error_that_says_where(value):
+    found = history([[1.0]], epochs=5)
+    with pytest.raises(FloatingPointError, match=r"member 0 is not finite in epoch 2 \(train_kl="):
+        found.add(record(0, 2, train_kl=value))
+    assert found.epoch == 1
+
+
+def test_a_history_continues_from_its_records():
+    found = history([[3.0, 2.0], [1.0, 2.0]], epochs=4, patience=2)
+    again = History([0, 1], TrainConfig(epochs=4, patience=2), found.records)
+    assert again.records == found.records
+    assert (again.epoch, again.last_best) == (2, 2)
+    assert again.running() == found.running()
+
+
+def test_a_last_epoch_that_lacks_members_is_left_out():
+    config = TrainConfig(epochs=9, patience=0)
+    records = history([[3.0, 2.0], [1.0, 2.0]], epochs=9, patience=0).records
+    torn = History([0, 1], config, records[:-1])
+    assert torn.records == records[:2]
+    assert History([0, 1], config, records[:1]).records == []
+
+
+def test_a_last_epoch_without_stopped_members_is_complete():
+    config = {"epochs": 9, "patience": 1}
+    records = history([[1.0, 2.0], [3.0, 2.0, 1.0]], **config).records
+    assert [r["member"] for r in records] == [0, 1, 0, 1, 1]
+    assert History([0, 1], TrainConfig(**config), records).records == records
+
+
+def test_epoch_means_weigh_steps_by_their_rows():
+    single = {"rows": np.array([8, 4]), "nll": np.array([1.0, 2.0])}
+    several = {"rows": np.array([[1, 1], [4, 8]]), "nll": np.array([[7.0, 7.0], [1.0, 3.5]])}
+    assert epoch_means([single, several]) == [{"train_nll": 2.2}, {"train_nll": 2.5}]

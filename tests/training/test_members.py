@@ -1,48 +1,121 @@
-"""How the members of an ensemble are trained: as asked, as they began, as the machine suits."""
+"""Members of an ensemble at the same time, or one after the other."""
+
+import json
 
 import jax
+import numpy as np
 import pytest
 
 from lddu import config
-from lddu.training.members import trains_together
-
-CONFIG = config.tiny({"x": (3, 4)}, ["a"])
-
-
-def asked(choice, members=2):
-    changes = {"execution.parallel_members": choice, "train.members": members}
-    return config.replace(CONFIG, changes)
+from lddu.predictor.fitting import train_only
+from lddu.training import members
+from lddu.training.members import train_members, trains_together
 
 
 @pytest.mark.parametrize(
-    ("choice", "members", "backend", "together"),
+    ("choice", "count", "backend", "folder", "together"),
     [
-        ("always", 1, "cpu", True),
-        ("never", 5, "gpu", False),
-        ("auto", 5, "gpu", True),
-        ("auto", 5, "tpu", True),
-        ("auto", 1, "gpu", False),
-        ("auto", 5, "cpu", False),
+        ("auto", 2, "gpu", None, True),
+        ("auto", 1, "gpu", None, False),
+        ("auto", 2, "cpu", None, False),
+        ("always", 1, "cpu", None, True),
+        ("never", 2, "gpu", None, False),
+        ("always", 2, "cpu", "members", True),
+        ("never", 2, "gpu", "member-0", False),
+        ("auto", 2, "gpu", "member-0", False),  # continues as it began
+        ("auto", 2, "cpu", "members", True),
     ],
 )
-def test_as_asked_or_as_the_machine_suits(monkeypatch, choice, members, backend, together):
+def test_when_members_train_together(
+    base_config, monkeypatch, tmp_path, choice, count, backend, folder, together
+):
     monkeypatch.setattr(jax, "default_backend", lambda: backend)
-    assert trains_together(asked(choice, members)) is together
-
-
-def test_several_processes_train_one_member_after_the_other(monkeypatch):
-    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
-    monkeypatch.setattr(jax, "process_count", lambda: 2)
-    assert trains_together(asked("auto", 5)) is False
+    changes = {"execution.parallel_members": choice, "train.members": count}
+    changed = config.replace(base_config, changes)
+    if folder:
+        (tmp_path / folder).mkdir()
+    else:
+        assert trains_together(changed) is together
+    assert trains_together(changed, tmp_path) is together
 
 
 @pytest.mark.parametrize(
-    ("began", "together", "other"), [("members", True, "never"), ("member-0", False, "always")]
+    ("choice", "folder", "way"),
+    [("never", "members", "at the same time"), ("always", "member-0", "one after the other")],
 )
-def test_a_run_continues_as_it_began_or_is_refused(monkeypatch, tmp_path, began, together, other):
-    (tmp_path / began).mkdir()
-    for backend in ("cpu", "gpu"):
-        monkeypatch.setattr(jax, "default_backend", lambda backend=backend: backend)
-        assert trains_together(asked("auto"), tmp_path) is together
-    with pytest.raises(ValueError, match=f"parallel_members='{other}'; set it to 'auto'"):
-        trains_together(asked(other), tmp_path)
+def test_a_folder_that_began_the_other_way_is_refused(
+    base_config, data, tmp_path, choice, folder, way
+):
+    (tmp_path / folder).mkdir()
+    changed = config.replace(base_config, {"execution.parallel_members": choice})
+    message = f"{tmp_path}.* trained {way}, but execution.parallel_members='{choice}'.*'auto'"
+    for call in (
+        lambda: trains_together(changed, tmp_path),
+        lambda: train_members(changed, *data, tmp_path, progress=False),
+    ):
+        with pytest.raises(ValueError, match=message):
+            call()
+
+
+def patched(monkeypatch, case):
+    """Has `train_members` take the trainer of a case; returns the arguments that it gives."""
+    given = []
+
+    def trainer(*args, **kwargs):
+        given.append(kwargs)
+        return case.trainer
+
+    monkeypatch.setattr(members, "Trainer", trainer)
+    return given
+
+
+@pytest.mark.parametrize("choice", ["never", "always"])
+def test_members_have_folders_of_their_group(
+    base_config, data, alone, pair, same, monkeypatch, tmp_path, choice
+):
+    given = patched(monkeypatch, pair if choice == "always" else alone)
+    changed = config.replace(base_config, {"execution.parallel_members": choice})
+    noted = []
+
+    def note(used):
+        assert not any(tmp_path.iterdir())  # before the first step
+        noted.append(used)
+
+    trained, normalizer = train_members(changed, *data, tmp_path, progress=False, note=note)
+    assert normalizer is alone.trainer.normalizer or normalizer is pair.trainer.normalizer
+    assert [t.history[0]["member"] for t in trained] == [0, 1]
+    folders = sorted(path.name for path in tmp_path.iterdir())
+    if choice == "always":
+        same(trained, pair.trained)
+        assert given == [{"together": 2}]
+        assert folders == ["members"]
+    else:
+        same(trained[:1], alone.trained)
+        assert given == [{}]
+        assert folders == ["member-0", "member-1"]
+    together = 2 if choice == "always" else 1
+    assert noted == [{"devices": 1, "processes": 1, "members_together": together}]
+
+
+def test_without_a_folder_nothing_is_kept(base_config, data, alone, monkeypatch, tmp_path, same):
+    patched(monkeypatch, alone)
+    monkeypatch.chdir(tmp_path)
+    trained, _ = train_members(base_config, *data, progress=False)
+    same(trained[:1], alone.trained)
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_predictor_takes_members_that_trained_together(
+    base_config, data, pair, monkeypatch, tmp_path
+):
+    patched(monkeypatch, pair)
+    changed = config.replace(base_config, {"execution.parallel_members": "always"})
+    predictor = train_only(changed, *data, folder=tmp_path, progress=False)
+    want = jax.tree.map(lambda *x: np.stack(x), *(t.params for t in pair.trained))
+    jax.tree.map(np.testing.assert_array_equal, predictor.params, want)
+    assert [(r["member"], r["epoch"]) for r in predictor.history] == [
+        (k, epoch) for k in (0, 1) for epoch in (1, 2)
+    ]
+    assert len((tmp_path / "members" / "metrics.jsonl").read_text().splitlines()) == 4
+    (entry,) = json.loads((tmp_path / "execution.json").read_text())
+    assert entry["used"]["members_together"] == 2

@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 
@@ -39,7 +40,9 @@ print(again, held - resident())
 @pytest.mark.parametrize("mode", ["keep", "default"])
 def test_freed_memory_is_kept_and_trimmed(mode):
     command = [sys.executable, "-c", PROGRAM, mode]
-    out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    # Settings of the machine would add to those under test.
+    unset = {name: value for name, value in os.environ.items() if name != "GLIBC_TUNABLES"}
+    out = subprocess.run(command, env=unset, capture_output=True, text=True, check=True).stdout
     faults, trimmed = map(int, out.split())
     if mode == "keep":
         assert faults < 30
@@ -71,7 +74,8 @@ def test_a_trimmed_function_compiles_once_per_shape_and_trims_before_it_runs(mon
         jax.effects_barrier()
     assert total == 7
     assert events == ["trace", "trim", "run", "trace", "trim", "run", "run"]
-    assert function._cache_size() == jitted._cache_size() == 2
+    assert function.jitted is jitted
+    assert jitted._cache_size() == 2
 
 
 def test_a_trimmed_function_knows_arguments_of_the_same_shapes_apart(monkeypatch):

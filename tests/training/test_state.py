@@ -4,12 +4,15 @@ import optax
 
 from lddu import config
 from lddu.data.synthetic import SyntheticConfig, generate
+from lddu.training import state as training_state
 from lddu.training.state import create_state
 
 LAW = SyntheticConfig(labels=("a", "b"), features=(("x", 3),), length=(("x", 4),), missing=0.0)
 
 
-def test_create_state():
+def test_create_state(fast, monkeypatch):
+    init = fast(training_state._init.__wrapped__, static_argnums=0)
+    monkeypatch.setattr(training_state, "_init", init)
     cfg = config.tiny({"x": (3, 4)}, ["a", "b"])
     example = generate(1, config=LAW).batch
     rate = np.array([0.2, 0.7])
@@ -23,11 +26,13 @@ def test_create_state():
     assert state.average is None
     assert state.eval_params is state.params
     np.testing.assert_allclose(
-        jax.nn.sigmoid(state.params["fusion"]["head"]["prior_logit"]), rate, rtol=1e-6
+        jax.nn.sigmoid(state.params["fusion"]["head"]["prior_logit"]), rate, rtol=1e-5
     )
     assert (state.bank.classes == -1).all()
 
+    compiled = init._cache_size()
     again, other, averaged = create(0), create(1), create(0, average=0.9)
+    assert init._cache_size() == compiled  # once for all members
     jax.tree.map(np.testing.assert_array_equal, state.params, again.params)
     assert (
         state.params["fusion"]["head"]["weight"] != other.params["fusion"]["head"]["weight"]
