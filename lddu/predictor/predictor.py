@@ -228,7 +228,7 @@ class Predictor:
         if not has_dropout(self.config.model):
             raise ValueError(
                 "the model has no dropout: the rates of all its layers are 0 (encoder.dropout, "
-                "label_dropout, ...); train one with some, or use member_probs of an ensemble"
+                "label_dropout, ...); train one, or use an ensemble (train.members)"
             )
         if samples < 1:
             raise ValueError(f"samples={samples} must be at least 1")
