@@ -19,7 +19,7 @@ import tyro
 import lddu
 from lddu import config
 from lddu.data import mosei, take
-from lddu.runs import results
+from lddu.runs.tables import align
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,7 +82,7 @@ def main(args: Args) -> None:
         note("one epoch, validation, calibration", began)
     size = sum(file.stat().st_size for file in args.data_dir.iterdir()) / 2**30
     print(f"\n{size:.1f} GiB of files, {args.setting}, preset {args.preset}")
-    print(results.align(rows))
+    print(align(rows))
 
 
 if __name__ == "__main__":
