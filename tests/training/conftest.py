@@ -38,7 +38,7 @@ CONFIG = config.replace(
         "model.encoder.attention_dropout": 0.1,
         "model.label_dropout": 0.1,
         "model.latent": 2,
-        "model.latent_hidden": (4,),
+        "model.latent_hidden": (),
         "model.samples": 2,
         "loss.bank_size": 64,  # two batches
         "train.batch_size": 8,
@@ -137,11 +137,12 @@ def make_data() -> tuple[Batch, Batch]:
 
 @dataclasses.dataclass
 class Case:
-    """A trainer of groups of one size, and a run of members 0, 1, ... from start to end."""
+    """A trainer of groups of one size, and a run of members 0, 1, ... with its last state."""
 
     trainer: FastTrainer
     members: tuple[int, ...]
     trained: list[Trained]
+    state: Any
     folder: Path
 
     def variant(self, **changes):
@@ -199,7 +200,7 @@ def make_case(together, data, folder):
     trainer = FastTrainer(CONFIG, *data, together=together)
     members = tuple(range(together))
     trained = trainer.run(members, folder, progress=False)
-    return Case(copy.copy(trainer), members, trained, folder)
+    return Case(trainer, members, trained, trainer.state, folder)
 
 
 @pytest.fixture(scope="session")
@@ -245,22 +246,23 @@ def start_script():
 
 
 @pytest.fixture(scope="session")
-def on_devices(alone, data, tmp_path_factory):
+def on_devices(pair, data, tmp_path_factory):
     """What `on_devices.py` computed on eight devices, and its folder.
 
-    A run that was killed here on one device continues there on four, and the other way round.
+    A run that was killed here on one device continues there on eight, and the other way round.
     """
     folder = tmp_path_factory.mktemp("devices")
+    together = config.replace(CONFIG, {"execution.parallel_members": "always"})
 
     def fit_here(trainer, name):
         with mock.patch("lddu.training.members.Trainer", return_value=trainer):
-            return train_only(CONFIG, *data, folder=folder / name, progress=False)
+            return train_only(together, *data, folder=folder / name, progress=False)
 
     with contextlib.suppress(KeyboardInterrupt):
-        fit_here(alone.killed(2), "from 1 to 4")
+        fit_here(pair.killed(2), "from 1 to 8")
     assert start("on_devices.py", 8, folder).wait() == 0
     found = pickle.loads((folder / "found").read_bytes())
-    resumed = fit_here(alone.trainer, "from 4 to 1")
+    resumed = fit_here(pair.trainer, "from 8 to 1")
     found["resumed on 1"] = {"params": resumed.params, "history": resumed.history}
     return {**found, "folder": folder}
 

@@ -115,5 +115,5 @@ def test_scanned_steps_are_the_same_steps():
 
 
 def test_the_state_counts_its_steps_on_every_member(pair):
-    assert isinstance(pair.trainer.state, TrainState)
-    assert pair.trainer.state.step.tolist() == [6, 6]
+    assert isinstance(pair.state, TrainState)
+    assert pair.state.step.tolist() == [6, 6]
