@@ -9,7 +9,7 @@ from unittest import mock
 import jax
 import jax.numpy as jnp
 import numpy as np
-from conftest import CONFIG, FastTrainer, fast_jit, make_data
+from conftest import CONFIG, FastTrainer, augment_example, fast_jit, make_data
 
 from lddu import config
 from lddu.data.batching import batches
@@ -76,11 +76,19 @@ def draw(count):
     return {**jax.device_get(compiled(rows, keys)), "communicate": communicate}
 
 
+def augmented():
+    """Changes the rows of two members, each on four devices."""
+    function, *arguments = augment_example()
+    mesh = training_mesh(2, 8, jax.local_devices())
+    group = compile_group(split_rows(function, mesh, (1,)), 2, (None, None, 0), mesh)
+    return jax.device_get(group(*arguments))
+
+
 def main(folder):
     with mock.patch.object(jax, "jit", fast_jit()):
-        draws = [draw(count) for count in (4, 8)]
+        small = {"draws": [draw(count) for count in (4, 8)], "augmented": augmented()}
     found = {
-        "draws": draws,
+        **small,
         "meshes": {n: training_mesh(1, n, jax.devices()).size for n in (64, 12, 9, 7, 11)},
         "devices": {
             "auto": training_devices(),
