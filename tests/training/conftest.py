@@ -394,14 +394,6 @@ def fast():
 
 
 @pytest.fixture(scope="session")
-def augmented():
-    """What `augment_example` gives for each member alone."""
-    function, data, index, keys = augment_example()
-    function = fast_jit()(function)
-    return [jax.device_get(function(data, index, key)) for key in keys]
-
-
-@pytest.fixture(scope="session")
 def example():
     """`augment_example()`."""
     return augment_example()

@@ -121,6 +121,14 @@ def test_step_dropout_hides_shares_from_none_to_the_rate_and_spares_a_step():
     jax.tree.map(np.testing.assert_array_equal, dropped.present, batch.present)
 
 
+@pytest.fixture(scope="module")
+def augmented(example, fast):
+    """What the example gives for each member alone."""
+    function, data, index, keys = example
+    function = fast(function)
+    return [jax.device_get(function(data, index, key)) for key in keys]
+
+
 def member_near(together, k, alone):
     jax.tree.map(
         lambda a, b: np.testing.assert_allclose(a[k], b, rtol=1e-5, atol=1e-6), together, alone
