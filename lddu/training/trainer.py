@@ -183,8 +183,9 @@ class Trainer:
             )
             order_keys.append(order_key)
             step_keys.append(step_key)
-        stacked = jax.tree.map(lambda *x: jnp.stack(x), *states), jnp.stack(step_keys)
-        state, step_keys = place(stacked, self.mesh, MEMBERS)
+        # On the host, where nothing is compiled for the shapes of the leaves.
+        state = jax.tree.map(lambda *x: np.stack(x), *jax.device_get(states))
+        state, step_keys = place((state, jnp.stack(step_keys)), self.mesh, MEMBERS)
         return state, order_keys, step_keys
 
     def _epoch(

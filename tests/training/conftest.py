@@ -14,23 +14,26 @@ from typing import Any
 from unittest import mock
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import lddu
 from lddu import config
+from lddu.data.batching import take
 from lddu.data.synthetic import SyntheticConfig, generate
 from lddu.predictor.fitting import train_only
 from lddu.structs import Batch
 from lddu.training import state as training_state
+from lddu.training.augmentation import augment
 from lddu.training.trainer import Trained, Trainer
 
-LAW = SyntheticConfig(
-    labels=("a", "b"), features=(("x", 3), ("y", 3)), length=(("x", 4), ("y", 2)), missing=0.2
-)
-# Small, and with everything that draws random numbers, looks across rows or carries state.
+LAW = SyntheticConfig(labels=("a", "b"), features=(("x", 3),), length=(("x", 4),), missing=0.0)
+# Small, and with everything that draws random numbers, looks across rows or carries state. What
+# modality dropout does to several modalities is tested without the network, which takes long to
+# compile for each (see `augment_example`).
 CONFIG = config.replace(
-    config.tiny({"x": (3, 4), "y": (3, 2)}, LAW.labels),
+    config.tiny({"x": (3, 4)}, LAW.labels),
     {
         "model.encoder.hidden": 8,
         "model.encoder.feed_forward": 8,
@@ -38,7 +41,7 @@ CONFIG = config.replace(
         "model.encoder.attention_dropout": 0.1,
         "model.label_dropout": 0.1,
         "model.latent": 2,
-        "model.latent_hidden": (4,),
+        "model.latent_hidden": (),
         "model.samples": 2,
         "loss.bank_size": 64,  # two batches
         "train.batch_size": 8,
@@ -54,7 +57,7 @@ CONFIG = config.replace(
         "execution.parallel_members": "never",
     },
 )
-# For programs that three processes compile: one modality, and what looks across rows.
+# For programs that three processes compile: what looks across rows.
 SMALLER = config.replace(
     config.tiny({"x": (3, 4)}, LAW.labels),
     {
@@ -120,7 +123,7 @@ class FastTrainer(Trainer):
 def make_data() -> tuple[Batch, Batch]:
     """20 training rows, so that the last batch is filled up, and 12 for validation.
 
-    Most sequences of x are so short that any eight fit into five rows, some have gaps or no steps;
+    Most sequences are so short that any eight fit into five rows, some have gaps or no steps;
     rows have different weights.
     """
     rng, data = np.random.default_rng(0), []
@@ -135,13 +138,38 @@ def make_data() -> tuple[Batch, Batch]:
     return tuple(data)
 
 
+def augment_example():
+    """Returns a function of data, rows and a member's key that changes rows, and its arguments.
+
+    The rows have three modalities, of which some are missing; there are two members.
+    """
+    law = SyntheticConfig(
+        labels=("a",),
+        features=(("x", 2), ("y", 2), ("z", 2)),
+        length=(("x", 3), ("y", 2), ("z", 1)),
+        missing=0.3,
+    )
+    changes = {"train.feature_noise": 0.2, "train.step_dropout": 0.5, "train.modality_dropout": 0.5}
+    cfg = config.tiny({"x": (2, 3), "y": (2, 2), "z": (2, 1)}, ["a"])
+    cfg = config.replace(cfg, changes)
+
+    def changed(data, index, key):
+        batch = augment(*jax.random.split(key), take(data, index), cfg)
+        values = {name: m.values for name, m in batch.modalities.items()}
+        return values, {name: batch.effective_mask(name) for name in batch.modalities}
+
+    data, keys = generate(8, config=law).batch, jax.random.split(jax.random.key(0, impl="rbg"), 2)
+    return changed, jax.tree.map(jnp.asarray, data), np.arange(8), keys
+
+
 @dataclasses.dataclass
 class Case:
-    """A trainer of groups of one size, and a run of members 0, 1, ... from start to end."""
+    """A trainer of groups of one size, and a run of members 0, 1, ... with its last state."""
 
     trainer: FastTrainer
     members: tuple[int, ...]
     trained: list[Trained]
+    state: Any
     folder: Path
 
     def variant(self, **changes):
@@ -199,7 +227,7 @@ def make_case(together, data, folder):
     trainer = FastTrainer(CONFIG, *data, together=together)
     members = tuple(range(together))
     trained = trainer.run(members, folder, progress=False)
-    return Case(copy.copy(trainer), members, trained, folder)
+    return Case(trainer, members, trained, trainer.state, folder)
 
 
 @pytest.fixture(scope="session")
@@ -245,22 +273,23 @@ def start_script():
 
 
 @pytest.fixture(scope="session")
-def on_devices(alone, data, tmp_path_factory):
+def on_devices(pair, data, tmp_path_factory):
     """What `on_devices.py` computed on eight devices, and its folder.
 
-    A run that was killed here on one device continues there on four, and the other way round.
+    A run that was killed here on one device continues there on eight, and the other way round.
     """
     folder = tmp_path_factory.mktemp("devices")
+    together = config.replace(CONFIG, {"execution.parallel_members": "always"})
 
     def fit_here(trainer, name):
         with mock.patch("lddu.training.members.Trainer", return_value=trainer):
-            return train_only(CONFIG, *data, folder=folder / name, progress=False)
+            return train_only(together, *data, folder=folder / name, progress=False)
 
     with contextlib.suppress(KeyboardInterrupt):
-        fit_here(alone.killed(2), "from 1 to 4")
+        fit_here(pair.killed(2), "from 1 to 8")
     assert start("on_devices.py", 8, folder).wait() == 0
     found = pickle.loads((folder / "found").read_bytes())
-    resumed = fit_here(alone.trainer, "from 4 to 1")
+    resumed = fit_here(pair.trainer, "from 8 to 1")
     found["resumed on 1"] = {"params": resumed.params, "history": resumed.history}
     return {**found, "folder": folder}
 
@@ -362,3 +391,9 @@ def fast_trainer():
 def fast():
     """`jax.jit` that compiles fast."""
     return fast_jit()
+
+
+@pytest.fixture(scope="session")
+def example():
+    """`augment_example()`."""
+    return augment_example()

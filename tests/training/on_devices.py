@@ -9,7 +9,7 @@ from unittest import mock
 import jax
 import jax.numpy as jnp
 import numpy as np
-from conftest import CONFIG, FastTrainer, fast_jit, make_data
+from conftest import CONFIG, FastTrainer, augment_example, fast_jit, make_data
 
 from lddu import config
 from lddu.data.batching import batches
@@ -27,50 +27,37 @@ def flops(trainer, members):
     return step.compile().cost_analysis()["flops"]
 
 
-def resume(folder):
-    """Continues a run that was killed on one device; starts another, and kills it."""
-    cfg, trainers = config.replace(CONFIG, {"execution.devices": 4}), []
-
-    def trainer(*args, **kwargs):
-        if not trainers:
-            trainers.append(FastTrainer(*args, **kwargs))
-        return trainers[0]
-
-    with mock.patch("lddu.training.members.Trainer", trainer):
-        resumed = train_only(cfg, *make_data(), folder=folder / "from 1 to 4", progress=False)
-        (there,) = trainers
-        shards = there._train.labels.sharding.device_set
-        evaluate, calls = there._evaluate, []
-
-        def killed(params):
-            calls.append(params)
-            if len(calls) == 2:
-                raise KeyboardInterrupt
-            return evaluate(params)
-
-        there._evaluate = killed
-        with contextlib.suppress(KeyboardInterrupt):
-            train_only(cfg, *make_data(), folder=folder / "from 4 to 1", progress=False)
-    return {
-        "resumed on 4": {"params": jax.device_get(resumed.params), "history": resumed.history},
-        "4 devices": len(shards),
-        "4 compiled": there.programs.step.jitted._cache_size(),
-    }
-
-
-def together():
-    """Trains two members on eight devices, four for each."""
-    trainer = FastTrainer(CONFIG, *make_data(), together=2, devices=jax.local_devices())
+def train(folder):
+    """Trains two members, four devices for each: a whole run, the rest of one, a part of one."""
+    changes = {"execution.devices": 8, "execution.parallel_members": "always"}
+    cfg, data = config.replace(CONFIG, changes), make_data()
+    trainer = FastTrainer(cfg, *data, together=2)
     trained = trainer.run((0, 1), progress=False)
     leaves = jax.tree.leaves([member.params for member in trained])
-    return {
-        "pair": trained,
-        "pair state": trainer.state,
-        "pair mesh": trainer.mesh.devices.shape,
-        "pair compiled": trainer.programs.step.jitted._cache_size(),
-        "pair flops": flops(trainer, (0, 1)),
+    found = {
+        "trained": jax.device_get([(t.params, t.history, t.best_epoch) for t in trained]),
+        "state": trainer.state,
+        "mesh": trainer.mesh.devices.shape,
+        "data on": len(trainer._train.labels.sharding.device_set),
         "kept on": {len(leaf.sharding.device_set) for leaf in leaves},
+        "flops": flops(trainer, (0, 1)),
     }
+    evaluate, calls = trainer._evaluate, []
+
+    def killed(params):
+        calls.append(params)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return evaluate(params)
+
+    with mock.patch("lddu.training.members.Trainer", return_value=trainer):
+        resumed = train_only(cfg, *data, folder=folder / "from 1 to 8", progress=False)
+        trainer._evaluate = killed
+        with contextlib.suppress(KeyboardInterrupt):
+            train_only(cfg, *data, folder=folder / "from 8 to 1", progress=False)
+    params = jax.device_get(resumed.params)
+    found["resumed on 8"] = {"params": params, "history": resumed.history}
+    return {**found, "compiled": trainer.programs.step.jitted._cache_size()}
 
 
 def draw(count):
@@ -89,23 +76,29 @@ def draw(count):
     return {**jax.device_get(compiled(rows, keys)), "communicate": communicate}
 
 
+def augmented():
+    """Changes the rows of two members, each on four devices."""
+    function, *arguments = augment_example()
+    mesh = training_mesh(2, 8, jax.local_devices())
+    group = compile_group(split_rows(function, mesh, (1,)), 2, (None, None, 0), mesh)
+    return jax.device_get(group(*arguments))
+
+
 def main(folder):
     with mock.patch.object(jax, "jit", fast_jit()):
-        draws = [draw(count) for count in (4, 8)]
+        small = {"draws": [draw(count) for count in (4, 8)], "augmented": augmented()}
     found = {
-        "draws": draws,
+        **small,
         "meshes": {n: training_mesh(1, n, jax.devices()).size for n in (64, 12, 9, 7, 11)},
         "devices": {
             "auto": training_devices(),
             "at most 4": len(training_devices(4)),
             "at most 99": len(training_devices(99)),
         },
-        **resume(folder),
-        **together(),
+        **train(folder),
     }
     jax.default_backend = lambda: "gpu"
     found["devices"]["auto on gpu"] = len(training_devices())
-    found["pair"] = jax.device_get([(t.params, t.history, t.best_epoch) for t in found["pair"]])
     (folder / "found").write_bytes(pickle.dumps(found))
 
 

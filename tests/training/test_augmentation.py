@@ -13,7 +13,6 @@ LAW = SyntheticConfig(
     length=(("x", 2), ("y", 1), ("z", 1)),
     missing=0.3,
 )
-EVERYTHING = {"feature_noise": 0.2, "step_dropout": 0.5, "modality_dropout": 0.5}
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +28,7 @@ def changed_config(**changes):
     return config.replace(cfg, {f"train.{name}": value for name, value in changes.items()})
 
 
-def augmented(batch, seed=0, **changes):
+def changed(batch, seed=0, **changes):
     noise, hide = jax.random.split(jax.random.key(seed))
     return augment(noise, hide, batch, changed_config(**changes))
 
@@ -41,14 +40,14 @@ def share_near(count, trials, rate):
 
 
 def test_augment_off_changes_nothing(wide):
-    jax.tree.map(np.testing.assert_array_equal, augmented(wide), wide)
+    jax.tree.map(np.testing.assert_array_equal, changed(wide), wide)
 
 
 @pytest.mark.parametrize("rate", [0.3, 0.99])
 def test_modality_dropout_hides_the_share_it_says_and_spares_one(wide, rate):
     names = ("x", "y", "z")
     had = np.asarray(wide.observed(names))
-    kept = np.asarray(augmented(wide, modality_dropout=rate).observed(names))
+    kept = np.asarray(changed(wide, modality_dropout=rate).observed(names))
     assert not (kept & ~had).any()
     np.testing.assert_array_equal(kept.any(1), had.any(1))
     # Each of m modalities stays with 1 - rate, and one more where all were drawn to go; the same
@@ -67,21 +66,20 @@ def test_modality_dropout_hides_the_share_it_says_and_spares_one(wide, rate):
 def test_modality_dropout_is_determined_by_its_key(wide):
     names = ("x", "y", "z")
     kept, again, other = (
-        np.asarray(augmented(wide, seed, modality_dropout=0.3).observed(names))
-        for seed in (0, 0, 1)
+        np.asarray(changed(wide, seed, modality_dropout=0.3).observed(names)) for seed in (0, 0, 1)
     )
     np.testing.assert_array_equal(kept, again)
     assert (kept != other).any()
 
 
 def test_modality_dropout_leaves_values_labels_and_masks(wide):
-    hidden = augmented(wide, modality_dropout=0.5)
+    hidden = changed(wide, modality_dropout=0.5)
     jax.tree.map(np.testing.assert_array_equal, hidden.modalities, wide.modalities)
     np.testing.assert_array_equal(hidden.labels, wide.labels)
 
 
 def test_feature_noise_has_its_deviation_and_differs_by_modality(wide):
-    noisy = augmented(wide, feature_noise=0.2)
+    noisy = changed(wide, feature_noise=0.2)
     noise = {k: noisy.modalities[k].values - wide.modalities[k].values for k in wide.modalities}
     for name, values in noise.items():
         # 8,000 draws or more: margins of 7 standard errors.
@@ -123,18 +121,28 @@ def test_step_dropout_hides_shares_from_none_to_the_rate_and_spares_a_step():
     jax.tree.map(np.testing.assert_array_equal, dropped.present, batch.present)
 
 
-def test_draws_do_not_depend_on_vectorisation(fast):
-    batch = jax.tree.map(jnp.asarray, generate(6, config=LAW).batch)
-    cfg = changed_config(**EVERYTHING)
+@pytest.fixture(scope="module")
+def augmented(example, fast):
+    """What the example gives for each member alone."""
+    function, data, index, keys = example
+    function = fast(function)
+    return [jax.device_get(function(data, index, key)) for key in keys]
 
-    def draw(keys):
-        return augment(*keys, batch, cfg)
 
-    keys = jax.random.split(jax.random.key(0, impl="rbg"), 4).reshape(2, 2)
-    together, draw_one = fast(jax.vmap(draw))(keys), fast(draw)
+def member_near(together, k, alone):
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a[k], b, rtol=1e-5, atol=1e-6), together, alone
+    )
+
+
+def test_draws_do_not_depend_on_vectorisation(example, augmented, fast):
+    function, *arguments = example
+    together = fast(jax.vmap(function, in_axes=(None, None, 0)))(*arguments)
     for k in range(2):
-        jax.tree.map(
-            lambda a, b, k=k: np.testing.assert_allclose(a[k], b, rtol=1e-5, atol=1e-6),
-            together,
-            draw_one(keys[k]),
-        )
+        member_near(together, k, augmented[k])
+
+
+@pytest.mark.slow
+def test_draws_do_not_depend_on_devices(on_devices, augmented):
+    for k in range(2):
+        member_near(on_devices["augmented"], k, augmented[k])

@@ -39,7 +39,7 @@ def test_the_first_argument_is_donated_if_asked_for(donate):
 def test_the_best_parameters_are_kept_by_member(pair):
     kept = pair.trainer.programs.keep
     zeros, ones = (
-        jax.device_put(jax.tree.map(like, pair.trainer.state.average))
+        jax.device_put(jax.tree.map(like, pair.state.average))
         for like in (np.zeros_like, np.ones_like)
     )
     for leaf in jax.tree.leaves(kept(zeros, ones, np.array([False, True]))):

@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 
 
-@pytest.mark.parametrize("epoch", [1, 2])
-def test_a_killed_run_continues_to_the_same_result(case, same, tmp_path, epoch):
-    with pytest.raises(KeyboardInterrupt):
-        case.killed(epoch).run(case.members, tmp_path, progress=False)
+@pytest.mark.parametrize(("name", "epochs"), [("alone", [1]), ("alone", [2, 1]), ("pair", [2])])
+def test_a_killed_run_continues_to_the_same_result(request, same, tmp_path, name, epochs):
+    case = request.getfixturevalue(name)
+    for epoch in epochs:  # of those that each attempt runs
+        with pytest.raises(KeyboardInterrupt):
+            case.killed(epoch).run(case.members, tmp_path, progress=False)
     same(case.trainer.run(case.members, tmp_path, progress=False), case.trained)
     # What was loaded needs no other programs.
     assert case.trainer.programs.step.jitted._cache_size() == 1
@@ -24,15 +26,8 @@ def test_a_killed_run_continues_to_the_same_result(case, same, tmp_path, epoch):
     assert [{**line, "seconds": 0} for line in lines] == [{**line, "seconds": 0} for line in want]
 
 
-def test_a_run_killed_twice_continues_to_the_same_result(alone, same, tmp_path):
-    for trainer in (alone.killed(2), alone.killed(1)):
-        with pytest.raises(KeyboardInterrupt):
-            trainer.run(folder=tmp_path, progress=False)
-    same(alone.trainer.run(folder=tmp_path, progress=False), alone.trained)
-
-
 def test_a_run_killed_between_its_files_continues_to_the_same_result(
-    case, same, monkeypatch, tmp_path
+    alone, same, monkeypatch, tmp_path
 ):
     replace, calls = Path.replace, []
 
@@ -46,9 +41,9 @@ def test_a_run_killed_between_its_files_continues_to_the_same_result(
     with monkeypatch.context() as patch:
         patch.setattr(Path, "replace", killed)
         with pytest.raises(KeyboardInterrupt):
-            case.trainer.run(case.members, tmp_path, progress=False)
-    assert len((tmp_path / "metrics.jsonl").read_text().splitlines()) == len(case.members)
-    same(case.trainer.run(case.members, tmp_path, progress=False), case.trained)
+            alone.trainer.run(folder=tmp_path, progress=False)
+    assert len((tmp_path / "metrics.jsonl").read_text().splitlines()) == 1
+    same(alone.trainer.run(folder=tmp_path, progress=False), alone.trained)
 
 
 def test_a_torn_line_costs_one_epoch(case, same, tmp_path):
@@ -79,25 +74,23 @@ def devices_used(folder):
     return [(e["settings"]["devices"], e["used"]["devices"]) for e in entries]
 
 
-def check_predictor(predictor, alone, tree_close):
-    """Compares the members of a predictor with those of an unbroken run on one device."""
-    want = [*alone.trained, *alone.trainer.run([1], progress=False)]
-    params = jax.tree.map(lambda *x: np.stack(x), *(member.params for member in want))
+def check_predictor(predictor, pair, tree_close):
+    """Compares a predictor with the members of an unbroken run on one device."""
+    params = jax.tree.map(lambda *x: np.stack(x), *(member.params for member in pair.trained))
     tree_close(predictor["params"], params)
-    records = [record for member in want for record in member.history]
+    records = [record for member in pair.trained for record in member.history]
     for got, record in zip(predictor["history"], records, strict=True):
         for name in ("member", "epoch", "train_nll", "train_contrastive", "valid_nll"):
             np.testing.assert_allclose(got[name], record[name], rtol=1e-3, err_msg=name)
 
 
 @pytest.mark.slow
-def test_a_run_killed_on_four_devices_continues_on_one(on_devices, alone, tree_close):
-    predictor = on_devices["resumed on 1"]
-    check_predictor(predictor, alone, tree_close)
-    assert devices_used(on_devices["folder"] / "from 4 to 1") == [(4, 4), (0, 1)]
+def test_a_run_killed_on_eight_devices_continues_on_one(on_devices, pair, tree_close):
+    check_predictor(on_devices["resumed on 1"], pair, tree_close)
+    assert devices_used(on_devices["folder"] / "from 8 to 1") == [(8, 8), (0, 1)]
 
 
 @pytest.mark.slow
-def test_a_run_killed_on_one_device_continues_on_four(on_devices, alone, tree_close):
-    check_predictor(on_devices["resumed on 4"], alone, tree_close)
-    assert devices_used(on_devices["folder"] / "from 1 to 4") == [(0, 1), (4, 4)]
+def test_a_run_killed_on_one_device_continues_on_eight(on_devices, pair, tree_close):
+    check_predictor(on_devices["resumed on 8"], pair, tree_close)
+    assert devices_used(on_devices["folder"] / "from 1 to 8") == [(0, 1), (8, 8)]

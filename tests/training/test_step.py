@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from lddu.packing.plan import lengths
 from lddu.training.state import TrainState
 from lddu.training.step import scanned
 
@@ -79,15 +80,19 @@ def test_average_follows_the_parameters_and_forgets_the_first(train, alone):
     assert (states[-1].average["fusion"]["head"]["weight"] != head(states[-1])).any()
 
 
-def test_rows_of_weight_zero_do_not_count(train, alone, tree_close):
+def test_rows_of_weight_zero_do_not_count(train, alone, data, tree_close):
     weight = np.array([1, 1, 1, 1, 1, 1, 1, 0], np.float32)
+    # Of the same length, so that the other rows keep their places in the packing plan, which key
+    # dropout.
+    last = lengths(data[0], alone.trainer.config.model)["x"]
+    other_row = 8 + np.flatnonzero(last[8:] == last[7])[0]
     (*_, filled), measured = train(weight=weight)
     assert measured["rows"] == 7
-    (*_, other), _ = train(weight=weight, index=np.array([0, 1, 2, 3, 4, 5, 6, 12]))
+    (*_, other), _ = train(weight=weight, index=np.array([*INDEX[:7], other_row]))
     tree_close(filled.params, other.params)
     # A sample's own weight does the same.
-    data = alone.trainer._train
-    zero = data.replace(weight=data.weight.at[7].set(0.0))
+    placed = alone.trainer._train
+    zero = placed.replace(weight=placed.weight.at[7].set(0.0))
     (*_, by_weight), measured = train(data=zero)
     assert measured["rows"] == 7
     tree_close(filled.params, by_weight.params)
@@ -115,5 +120,5 @@ def test_scanned_steps_are_the_same_steps():
 
 
 def test_the_state_counts_its_steps_on_every_member(pair):
-    assert isinstance(pair.trainer.state, TrainState)
-    assert pair.trainer.state.step.tolist() == [6, 6]
+    assert isinstance(pair.state, TrainState)
+    assert pair.state.step.tolist() == [6, 6]

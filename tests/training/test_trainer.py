@@ -131,17 +131,15 @@ def test_an_epoch_sees_every_row_once(case):
 
 
 @pytest.mark.parametrize(("monitor", "epoch"), [("nll", 2), ("micro_f1", 3)])
-def test_the_monitor_picks_the_epoch(case, monkeypatch, tmp_path, monitor, epoch):
-    nll, f1 = [[3.0, 1.0, 2.0]] * 2, [[0.1, 0.2, 0.9]] * 2
-    trainer, seen = case.scripted(monkeypatch, nll, f1, monitor=monitor, epochs=3)
+def test_the_monitor_picks_the_epoch(alone, monkeypatch, tmp_path, monitor, epoch):
+    scores = [[3.0, 1.0, 2.0]], [[0.1, 0.2, 0.9]]
+    trainer, seen = alone.scripted(monkeypatch, *scores, monitor=monitor, epochs=3)
     for _ in range(2):  # the second run only loads what the folder holds
-        for row, member in enumerate(trainer.run(case.members, tmp_path, progress=False)):
-            assert member.best_epoch == epoch
-            jax.tree.map(
-                lambda a, b, r=row: np.testing.assert_array_equal(a, b[r]),
-                member.params,
-                seen[epoch - 1],
-            )
+        (trained,) = trainer.run(folder=tmp_path, progress=False)
+        assert trained.best_epoch == epoch
+        jax.tree.map(
+            lambda a, b: np.testing.assert_array_equal(a, b[0]), trained.params, seen[epoch - 1]
+        )
     assert len(seen) == 3
 
 

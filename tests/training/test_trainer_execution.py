@@ -29,8 +29,7 @@ def test_all_other_settings_give_the_same_run(otherwise, alone, near, tree_close
     assert 5 <= otherwise._packer.sizes[0]["x"] < 8
     near(otherwise.run(progress=False), alone.trained)
     # All of the state: moments of the optimiser, average, memory bank.
-    alone.trainer.run(progress=False)
-    tree_close(otherwise.state, alone.trainer.state)
+    tree_close(otherwise.state, alone.state)
     assert (otherwise.state.bank.classes >= 0).any()
 
 
