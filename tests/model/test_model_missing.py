@@ -127,4 +127,4 @@ def test_with_base_rate_changes_nothing_else_and_not_its_argument(tiny_model):
 @pytest.mark.parametrize("fusion", ["gate", "concatenation"])
 def test_a_fusion_without_a_prior_has_no_base_rate(models, fusion):
     variables = models.variables(models.configure(2, fusion=fusion))
-    assert LDDU.with_base_rate(variables, RATE) is variables
+    chex.assert_trees_all_equal(LDDU.with_base_rate(variables, RATE), variables)
