@@ -9,9 +9,11 @@ WORKERS ?= 2
 TESTS := JAX_COMPILATION_CACHE_DIR=$(CURDIR)/.cache/jax \
 	JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=0.3 $(BIN)/python -m pytest -n $(WORKERS)
 
-# Other machines, imitated: older vector instructions, other numbers of workers, another order of the
-# tests, and one slow core with a busy neighbour.
-OLDER := XLA_FLAGS=--xla_cpu_max_isa=AVX2
+# Other machines, imitated: programs optimised as users run them (the tests' own are not), older
+# vector instructions, other numbers of workers, another order of the tests, and one slow core with
+# a busy neighbour.
+OPTIMISED := --xla_backend_optimization_level=3 --xla_llvm_disable_expensive_passes=false
+OLDER := --xla_cpu_max_isa=AVX2
 RANDOM := -o addopts="-q --strict-markers --import-mode=importlib -p no:cacheprovider"
 
 .PHONY: demo test quick variations lint format clean
@@ -26,7 +28,8 @@ quick: $(VENV)/.test
 	$(TESTS) -m "not slow"
 
 variations: $(VENV)/.test
-	$(OLDER) $(TESTS)
+	XLA_FLAGS="$(OPTIMISED)" $(TESTS)
+	XLA_FLAGS="$(OLDER)" $(TESTS)
 	$(TESTS) -n 0
 	$(TESTS) -n 8
 	$(TESTS) $(RANDOM)

@@ -1,10 +1,12 @@
 """Fixtures shared by all tests: a model trained on a tiny set, and a smaller one never trained."""
 
+import mmap
 import os
 from pathlib import Path
 
 import hypothesis
 import jax
+import jaxlib
 import numpy as np
 import pytest
 import scipy.special
@@ -13,6 +15,28 @@ from lddu import config
 from lddu.data import synthetic
 
 os.environ.setdefault("MPLBACKEND", "Agg")
+
+# Programs of the tests run for milliseconds and compile for seconds, so XLA optimises little, also
+# in the commands that tests start. What XLA_FLAGS holds already comes last, and wins.
+LIGHT = (
+    "--xla_backend_optimization_level=0",
+    "--xla_llvm_disable_expensive_passes=true",
+    "--xla_cpu_use_fusion_emitters=false",
+    "--xla_cpu_parallel_codegen_split_count=1",
+)
+
+
+def known(flags):
+    """Those flags that this version of XLA knows, since it aborts at any other."""
+    for library in Path(jaxlib.__file__).parent.glob("libjax_common.*"):
+        with library.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as x:
+            return [flag for flag in flags if x.find(flag[2:].split("=")[0].encode()) >= 0]
+    return []
+
+
+if LIGHT[0] not in os.environ.get("XLA_FLAGS", ""):  # else set by the process that started this
+    os.environ["XLA_FLAGS"] = " ".join([*known(LIGHT), os.environ.get("XLA_FLAGS", "")]).strip()
+
 # A busy machine is no failure.
 hypothesis.settings.register_profile("lddu", deadline=None)
 hypothesis.settings.load_profile("lddu")

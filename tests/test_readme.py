@@ -92,13 +92,7 @@ def succeed(words: list[str], folder: Path) -> str:
     """Runs a command in a folder, with this Python, and returns what it prints."""
     entry_point = "from lddu.cli import main; main()"
     program = {"python": [sys.executable], "lddu": [sys.executable, "-c", entry_point]}[words[0]]
-    # Compiled without optimisation: these programs run for seconds and compile for a minute.
-    flags = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
-    environment = {
-        **os.environ,
-        "LDDU_CACHE": str(folder / "cache"),
-        "XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} {flags}",
-    }
+    environment = {**os.environ, "LDDU_CACHE": str(folder / "cache")}
     done = subprocess.run(
         [*program, *words[1:]],
         cwd=folder,

@@ -41,8 +41,6 @@ CONFIG = config.replace(
         "loss.bank_size": 80,
     },
 )
-# Compiled without optimisation: this program runs for milliseconds and compiles for seconds.
-FAST = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +98,7 @@ def case(request, twin):
         value, terms, after = objective(p, batch, ours, cfg.model, cfg.loss)
         return value, (p, terms, after)
 
-    step = jax.jit(jax.value_and_grad(total, has_aux=True), compiler_options=FAST)
+    step = jax.jit(jax.value_and_grad(total, has_aux=True))
     (value, (prediction, terms, after)), gradient = jax.device_get(step(params))
     return SimpleNamespace(
         config=cfg,

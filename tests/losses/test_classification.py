@@ -1,5 +1,3 @@
-import functools
-
 import jax
 import numpy as np
 import optax
@@ -11,10 +9,7 @@ from scipy.special import expit, log_expit
 
 from lddu.losses import binary_cross_entropy
 
-# Compiled without optimisation: these programs run for microseconds and compile for seconds.
-FAST = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
-jit = functools.partial(jax.jit, compiler_options=FAST)
-loss_and_slope = jit(
+loss_and_slope = jax.jit(
     lambda x, y: (
         binary_cross_entropy(x, y),
         optax.sigmoid_binary_cross_entropy(x, y),

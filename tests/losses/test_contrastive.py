@@ -19,9 +19,6 @@ SIMILARITIES = ("cosine", "bhattacharyya")
 FORMS = (*SIMILARITIES, "cosine by class")
 CLASSES = np.array([0, 1, 0, 0, 1, 2, -1])  # 2 has no positive in the batch, -1 is ignored
 NONE = empty_bank(0, 6)
-# Compiled without optimisation: these programs run for microseconds and compile for seconds.
-FAST = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
-jit = partial(jax.jit, compiler_options=FAST)
 
 
 def evaluate(features, classes, bank, similarity="cosine", temperature=0.3, anchors="batch"):
@@ -37,7 +34,7 @@ def evaluate(features, classes, bank, similarity="cosine", temperature=0.3, anch
     )
 
 
-@partial(jit, static_argnames=("similarity", "anchors"))
+@partial(jax.jit, static_argnames=("similarity", "anchors"))
 def program(features, classes, bank, temperature, similarity, anchors):
     """Losses, and gradients of their sum with respect to features and bank."""
 
@@ -108,7 +105,7 @@ def bank_of(features, classes):
     return Bank(features, np.asarray(classes, np.int32), np.zeros((), np.int32))
 
 
-compared = jit(compare, static_argnums=2)
+compared = jax.jit(compare, static_argnums=2)
 
 
 class TestEmbedAndCompare:
@@ -152,7 +149,7 @@ class TestEmbedAndCompare:
             f = embed(q, similarity)
             return compare(f, f, similarity).sum()
 
-        assert all(np.isfinite(g).all() for g in jit(jax.grad(total))(q))
+        assert all(np.isfinite(g).all() for g in jax.jit(jax.grad(total))(q))
 
 
 @pytest.mark.parametrize("similarity", FORMS)
@@ -289,7 +286,7 @@ def test_by_hand():
     # Orthogonal classes, t = 1/2: the positive scores e^2, each of two negatives e^0.
     features = np.sqrt(np.float32([[2, 0], [2, 0], [0, 2], [0, 2]]))
     none = empty_bank(0, 2)
-    got = jit(supervised_contrastive)(features, np.array([0, 0, 1, 1]), none, temperature=0.5)
+    got = jax.jit(supervised_contrastive)(features, np.array([0, 0, 1, 1]), none, temperature=0.5)
     np.testing.assert_allclose(got, np.full(4, np.log(1 + 2 * np.exp(-2))), rtol=1e-5)
 
 

@@ -43,9 +43,6 @@ every_loss = pytest.mark.parametrize(
     [(ALL, True), (ALL, False), (BHATTACHARYYA, True), (OFFICIAL, False)],
     ids=["fused", "not fused", "bhattacharyya", "official"],
 )
-# Compiled without optimisation: these programs run for microseconds and compile for seconds.
-FAST = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
-jit = partial(jax.jit, compiler_options=FAST)
 PRESENT = np.array([[1, 1, 1], [1, 0, 1], [0, 1, 0], [0, 0, 0], [1, 1, 0], [0, 0, 1]], bool)
 
 
@@ -88,7 +85,7 @@ def make_prediction(seed=0):
     )
 
 
-@partial(jit, static_argnums=(3, 4))
+@partial(jax.jit, static_argnums=(3, 4))
 def run(prediction, batch, bank, model, loss):
     def total(prediction):
         value, terms, after = objective(prediction, batch, bank, model, loss)
@@ -103,7 +100,7 @@ def evaluate(prediction, batch, loss=ALL, names=NAMES):
     return run(prediction, batch, initial_bank(cfg, loss), cfg, loss)
 
 
-@jit
+@jax.jit
 def contrast_of(latents, labels):
     stacked = Gaussian(*(jnp.stack(x, 1) for x in zip(*(latents[n] for n in NAMES), strict=True)))
     classes = label_state_classes(labels, M, PRESENT, cross_modal=True).reshape(-1)

@@ -19,9 +19,6 @@ LENGTHS, WIDTHS = (4, 2, 6), (3, 5, 2)
 STRIDES = (3, 1, 2)  # 4 steps in two windows, 2 steps, 6 steps in three windows
 ROWS = 5
 PLAIN = ExecutionConfig()
-# Compiled without optimisation: these programs run for microseconds and compile for seconds.
-FAST = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
-jit = functools.partial(jax.jit, compiler_options=FAST)
 
 
 def make_batch(modalities=3, labels=3, seed=0):
@@ -84,7 +81,7 @@ def random_variables(config):
 @functools.cache
 def predictor(config, execution=PLAIN):
     """The jitted model."""
-    return jit(LDDU(config, execution).apply, static_argnames="deterministic")
+    return jax.jit(LDDU(config, execution).apply, static_argnames="deterministic")
 
 
 @functools.cache
@@ -99,7 +96,7 @@ def learner(config, execution=PLAIN):
         slope, prediction = jax.grad(total, has_aux=True)(variables, batch, packing)
         return prediction, slope
 
-    return jit(run)
+    return jax.jit(run)
 
 
 def pack(config, batch):
@@ -124,7 +121,6 @@ def models():
     return SimpleNamespace(
         names=NAMES,
         rows=ROWS,
-        jit=jit,
         batch=make_batch,
         sparse_batch=make_sparse_batch,
         change=change,

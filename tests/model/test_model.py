@@ -53,7 +53,7 @@ def test_prediction_is_consistent_with_its_parts(models, tiny_model):
     batch, names = tiny_model.batch, models.names
     p = tiny_model.predict(batch)
 
-    @models.jit
+    @jax.jit
     def parts(latents, fused):
         head = GaussianLogit(3).bind({"params": tiny_model.variables["params"]["fusion"]["head"]})
 
@@ -74,7 +74,7 @@ def test_prediction_is_consistent_with_its_parts(models, tiny_model):
 
 def test_init_is_near_even_odds_and_the_initial_variance(models):
     cfg = models.configure(1, 1, 0)
-    p, variables = models.jit(LDDU(cfg).init_with_output)(jax.random.key(0), models.batch(1, 1))
+    p, variables = jax.jit(LDDU(cfg).init_with_output)(jax.random.key(0), models.batch(1, 1))
     np.testing.assert_allclose(p.latents["text"].var.mean(), cfg.initial_variance, rtol=0.5)
     assert np.abs(p.probs - 0.5).max() < 0.4
     np.testing.assert_array_equal(variables["params"]["fusion"]["head"]["prior_logit"], 0)
@@ -142,7 +142,7 @@ def test_vmaps_over_ensemble_members(models):
     variables, apply = models.variables(cfg), models.learner(cfg)
     members = [jax.tree.map(lambda x, s=s: np.float32(s) * x, variables) for s in (1.0, 0.5)]
     stacked = jax.tree.map(lambda *x: np.stack(x), *members)
-    together = models.jit(jax.vmap(LDDU(cfg).apply, in_axes=(0, None)))(stacked, batch)
+    together = jax.jit(jax.vmap(LDDU(cfg).apply, in_axes=(0, None)))(stacked, batch)
     for k, member in enumerate(members):
         close(jax.tree.map(lambda x, k=k: x[k], together), apply(member, batch)[0])
 
@@ -155,7 +155,7 @@ def test_float64(models):
         wide = jax.tree.map(
             lambda x: x.astype(np.float64) if x.dtype == np.float32 else x, (variables, batch)
         )
-        double = models.jit(LDDU(cfg).apply)(*wide)
+        double = jax.jit(LDDU(cfg).apply)(*wide)
         assert all(x.dtype == np.float64 for x in jax.tree.leaves(double))
         double = jax.tree.map(lambda x: np.asarray(x, np.float32), double)
     close(single, double, rtol=1e-3, atol=1e-4)
@@ -168,7 +168,7 @@ def test_samples_agree_with_the_closed_form(models):
     cfg, batch, count = models.configure(1, samples=4000), models.batch(1), 4000
     variables = models.variables(cfg)
 
-    @models.jit
+    @jax.jit
     def run(key):
         rngs = {"sample": key, "dropout": jax.random.key(9)}
         plain = LDDU(cfg).apply(variables, batch)
@@ -194,7 +194,7 @@ def test_dropout_draws_only_in_training(models):
     cfg, batch = models.configure(1, label_dropout=0.5, statistics_dropout=0.5), models.batch(1)
     variables = models.variables(cfg)
 
-    @models.jit
+    @jax.jit
     def run(key):
         plain = LDDU(cfg).apply(variables, batch)
         return plain, LDDU(cfg).apply(variables, batch, False, rngs={"dropout": key}).probs

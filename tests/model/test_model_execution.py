@@ -42,7 +42,7 @@ def test_dropout_draws_do_not_depend_on_the_execution(models):
     packed = {"text": models.pack(cfg, batch)["text"]}
     planned = {"text": packed["text"].replace(rows=None)}  # the same plan, not carried out
 
-    @models.jit
+    @jax.jit
     def run(variables, batch, packed, planned):
         rngs = {"dropout": jax.random.key(1)}
         blocks = LDDU(cfg, ExecutionConfig(row_block=2, attention="blocked"))

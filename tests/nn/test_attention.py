@@ -1,5 +1,3 @@
-import functools
-
 import chex
 import flax.linen as nn
 import jax
@@ -16,10 +14,6 @@ from lddu.nn.softmax import masked_softmax
 LENGTH = 6
 STEPS = np.array([6, 4, 1, 0])  # the last row is all padding
 MASK = np.arange(LENGTH) < STEPS[:, None]
-
-# Compiled without optimisation: these programs run for microseconds and compile for seconds.
-FAST = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
-jit = functools.partial(jax.jit, compiler_options=FAST)
 
 
 def draw(queries, keys, batch=2, heads=2, width=4, seed=0):
@@ -54,7 +48,7 @@ def test_attend_equals_jax_flax_and_a_numpy_loop(form):
     query, key, value = draw(5, LENGTH, batch=4, width=3)
     mask = MASK[:, None, None, :]
 
-    @jit
+    @jax.jit
     def run(query, key, value):
         return (
             attend(query, key, value, MASK, None, 0.5, form),
@@ -87,7 +81,7 @@ def test_blocked_equals_full_in_values_and_gradients(queries, keys, per_query, m
         out = attend(*arrays, mask, form=form)
         return (out * weight).sum(), out
 
-    @jit
+    @jax.jit
     def both(arrays):
         run = jax.value_and_grad(total, has_aux=True)
         seen = mask[:, None] if per_query else mask[:, None, None]
@@ -114,7 +108,7 @@ def test_masked_keys_may_be_anything(form):
     # Masked values may not: they meet weights of zero, so that callers set them to zero.
     query, key, value = draw(5, LENGTH, batch=4)
     filled = np.where(MASK[..., None, None], key, np.float32(np.nan))
-    run = jit(lambda key: attend(query, key, value, MASK, form=form))
+    run = jax.jit(lambda key: attend(query, key, value, MASK, form=form))
     np.testing.assert_array_equal(run(key), run(filled))
 
 
@@ -137,7 +131,7 @@ def test_dropout_keeps_the_mean_and_queries_draw_apart(form):
     query, key, value = draw(4, 4, batch=1, heads=1, width=2)
     mask, count = np.ones((1, 4), bool), 4000
 
-    @jit
+    @jax.jit
     def run(keys):
         dropped = jax.vmap(lambda k: attend(query, key, value, mask, k, 0.5, form))(keys)
         rate_of_zero = attend(query, key, value, mask, keys[0], 0.0, form)
@@ -153,7 +147,7 @@ def test_dropout_keeps_the_mean_and_queries_draw_apart(form):
     assert np.abs(np.corrcoef(spread.T) - np.eye(4)).max() < 0.11
 
 
-@jit
+@jax.jit
 def split_key(key):
     return jax.random.split(key, 4000)
 
@@ -172,7 +166,7 @@ def test_all_forms_drop_the_same_and_have_the_gradients_of_the_plain_formula():
         weights = masked_softmax(logits, MASK[:, None, None, :])
         return jnp.einsum("bhst,bthk->bshk", drop(key, weights, 0.5), value)
 
-    @jit
+    @jax.jit
     def run(*arrays):
         def slopes(function):
             def total(*x):
@@ -236,7 +230,7 @@ def test_blocked_takes_less_memory_when_compiled(monkeypatch):
         def total(q):
             return attend(q, q, q, jnp.ones((8, 256), bool), form=form).sum()
 
-        return jit(jax.grad(total)).lower(shape).compile().memory_analysis().temp_size_in_bytes
+        return jax.jit(jax.grad(total)).lower(shape).compile().memory_analysis().temp_size_in_bytes
 
     full, blocked = temporary("full"), temporary("blocked")
     assert full >= 4 * 8 * 2 * 256**2
@@ -251,7 +245,7 @@ def test_blocked_takes_less_memory_when_compiled(monkeypatch):
 def test_bfloat16_is_near_float32_and_its_softmax_is_float32(form):
     half = [jnp.asarray(x, jnp.bfloat16) for x in draw(5, LENGTH, batch=4)]
 
-    @jit
+    @jax.jit
     def run(*half):
         whole = attend(*(x.astype(jnp.float32) for x in half), MASK, form=form)
         return whole, attend(*half, MASK, form=form)
@@ -267,7 +261,7 @@ def test_bfloat16_is_near_float32_and_its_softmax_is_float32(form):
 def test_many_small_weights_still_sum_to_one_in_bfloat16():
     # 1,000 times 1/1000, summed in bfloat16 one by one, would stop at a quarter.
     query, key = jnp.zeros((1, 1, 1, 2), jnp.bfloat16), jnp.zeros((1, 1000, 1, 2), jnp.bfloat16)
-    out = jit(attend)(query, key, jnp.ones_like(key), jnp.ones((1, 1000), bool))
+    out = jax.jit(attend)(query, key, jnp.ones_like(key), jnp.ones((1, 1000), bool))
     np.testing.assert_allclose(out.astype(np.float32), 1, atol=2e-2)
 
 
@@ -304,7 +298,7 @@ def test_cudnn_is_asked_for_what_the_other_forms_compute(keys, per_query, monkey
         mask = np.random.default_rng(0).random((4, 5, keys)) < 0.5
         mask[0, 0] = False
     # A rate without a key drops nothing.
-    run = jit(lambda form: attend(*arrays, mask, None, 0.5, form), static_argnums=0)
+    run = jax.jit(lambda form: attend(*arrays, mask, None, 0.5, form), static_argnums=0)
     want = run("full")
     with monkeypatch.context() as gpu:
         gpu.setattr(jax, "default_backend", lambda: "gpu")

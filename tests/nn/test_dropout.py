@@ -16,15 +16,12 @@ from lddu.packing.structs import Packing, Places
 KEY = jax.random.key(3)
 ROWS, WIDTH = 512, 256
 CHANCE = 7.0  # standard deviations; of some hundred correlations, less than once in a billion
-# Compiled without optimisation: these programs run for microseconds and compile for seconds.
-FAST = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
-jit = functools.partial(jax.jit, compiler_options=FAST)
 
 
 @functools.cache
 def many_bits():
     """The jitted bits of eight keys, (8, ROWS, WIDTH)."""
-    return jit(jax.vmap(lambda key: hashed_bits(key, in_order((ROWS, WIDTH)))))
+    return jax.jit(jax.vmap(lambda key: hashed_bits(key, in_order((ROWS, WIDTH)))))
 
 
 @functools.cache
@@ -53,7 +50,7 @@ def correlated(a, b):
 
 
 word = st.integers(0, 2**32 - 1)
-small_bits = jit(hashed_bits)
+small_bits = jax.jit(hashed_bits)
 
 
 @given(first=word, second=word, elements=st.lists(word, min_size=3, max_size=3))
@@ -130,7 +127,7 @@ def test_each_key_draws_what_it_draws_alone_under_jit_and_vmap(impl):
     elements = in_order((5, 3))
     alone = np.stack([small_bits(key, elements) for key in keys])
     run = jax.vmap(lambda key: hashed_bits(key, elements))
-    for got in (run(keys), jit(run)(keys)):
+    for got in (run(keys), jax.jit(run)(keys)):
         np.testing.assert_array_equal(got, alone)
     assert len(np.unique(alone)) == alone.size
 
@@ -146,7 +143,7 @@ def test_more_elements_than_hashes_are_refused():
 
 @pytest.mark.parametrize("shape", [(), (0, 3)])
 def test_scalars_and_nothing(shape):
-    bits = jit(lambda key: hashed_bits(key, in_order(shape)))(KEY)
+    bits = jax.jit(lambda key: hashed_bits(key, in_order(shape)))(KEY)
     assert (bits.shape, bits.dtype) == (shape, jnp.uint32)
 
 
@@ -158,7 +155,7 @@ MASK = np.arange(STEPS) < LENGTHS[:, None]
 SLOTS = np.array([3, 5, 0, 0])  # sample 3, then 0 in the first row, 1 in the second
 
 
-@functools.partial(jit, static_argnums=1)
+@functools.partial(jax.jit, static_argnums=1)
 def numbered(places, rows):
     """Numbers of all steps' features and of all attention weights."""
     return (
@@ -167,7 +164,7 @@ def numbered(places, rows):
     )
 
 
-@jit
+@jax.jit
 def layouts():
     return Padded(jnp.asarray(MASK)).places, Packed(MASK, Packing(SLOTS, 2)).places
 
@@ -215,7 +212,7 @@ def dropped(rate):
     """Eight keys' dropout of ones, (8, ROWS, WIDTH)."""
     x = jnp.ones((ROWS, WIDTH))
     keys = jax.random.split(KEY, 8)
-    return np.asarray(jit(jax.vmap(lambda key: drop(key, x, rate)))(keys))
+    return np.asarray(jax.jit(jax.vmap(lambda key: drop(key, x, rate)))(keys))
 
 
 @pytest.mark.parametrize("rate", [1e-3, 0.1, 0.3, 0.5, 0.9])
@@ -230,14 +227,14 @@ def test_the_rate_is_kept_and_so_is_the_mean(rate):
 
 @pytest.mark.parametrize("rate", [1 - 1e-12, 1e-12])
 def test_rates_at_the_ends(rate):
-    x = np.asarray(jit(lambda x: drop(KEY, x, rate))(np.ones(64, np.float32)))
+    x = np.asarray(jax.jit(lambda x: drop(KEY, x, rate))(np.ones(64, np.float32)))
     assert np.isfinite(x).all()
     np.testing.assert_array_equal(x == 0, rate > 0.5)
 
 
 def test_the_gradient_is_the_mask_scaled():
     x = np.random.default_rng(0).normal(size=(ROWS, WIDTH)).astype(np.float32)
-    run = jit(jax.value_and_grad(lambda x: (drop(KEY, x, 0.3) * x).sum()))
+    run = jax.jit(jax.value_and_grad(lambda x: (drop(KEY, x, 0.3) * x).sum()))
     value, slope = run(x)
     mask = np.asarray(slope != 0)
     np.testing.assert_allclose(value, (mask * x**2).sum(dtype=np.float64) / 0.7, rtol=1e-4)
@@ -245,7 +242,7 @@ def test_the_gradient_is_the_mask_scaled():
 
 
 def test_what_is_dropped_may_be_anything():
-    run = jit(lambda x: drop(KEY, x, 0.5))
+    run = jax.jit(lambda x: drop(KEY, x, 0.5))
     ones = np.asarray(run(np.ones(100, np.float32)))
     filled = np.where(ones == 0, np.float32(np.nan), np.float32(1.0))
     np.testing.assert_array_equal(run(filled), ones)
@@ -253,7 +250,7 @@ def test_what_is_dropped_may_be_anything():
 
 def test_the_type_is_kept_and_the_draws_do_not_depend_on_it():
     kinds = [jnp.bfloat16, jnp.float16, jnp.float32]
-    drawn = jit(lambda: [drop(KEY, jnp.ones((20, 30), kind), 0.3) for kind in kinds])()
+    drawn = jax.jit(lambda: [drop(KEY, jnp.ones((20, 30), kind), 0.3) for kind in kinds])()
     for kind, y in zip(kinds, drawn, strict=True):
         assert y.dtype == kind
         y = np.asarray(y, np.float32)
@@ -273,14 +270,14 @@ class TestModule:
             Dropout(0.5).apply({}, self.x, False)
 
     def test_draws_by_key(self):
-        run = jit(lambda key: Dropout(0.5).apply({}, self.x, False, rngs={"dropout": key}))
+        run = jax.jit(lambda key: Dropout(0.5).apply({}, self.x, False, rngs={"dropout": key}))
         one, again, other = (run(jax.random.key(k)) for k in (0, 0, 1))
         np.testing.assert_array_equal(one, again)
         assert (one != other).any()
         assert set(np.unique(one)) == {0.0, 2.0}
 
     def test_with_places_draws_by_the_plan(self):
-        @jit
+        @jax.jit
         def run(x):
             def dropped(x, places):
                 return Dropout(0.5).apply({}, x, False, places, rngs={"dropout": KEY})

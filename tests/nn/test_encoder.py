@@ -16,9 +16,6 @@ MASK = np.arange(LENGTH) < STEPS[:, None]
 FULL = np.ones_like(MASK)
 VALUES = np.random.default_rng(0).normal(size=(4, LENGTH, WIDTH)).astype(np.float32)
 
-# Compiled without optimisation: these programs run for microseconds and compile for seconds.
-FAST = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
-jit = functools.partial(jax.jit, compiler_options=FAST)
 close = functools.partial(chex.assert_trees_all_close, rtol=1e-3, atol=1e-4)
 PLAIN = ExecutionConfig()
 RNGS = {"dropout": jax.random.key(0)}
@@ -50,7 +47,7 @@ def program(stride=1, execution=PLAIN, deterministic=True, **options):
         slope, out = jax.grad(total, argnums=(0, 1), has_aux=True)(variables, values)
         return out, slope
 
-    return jit(run)
+    return jax.jit(run)
 
 
 def encode(values=VALUES, mask=MASK, stride=1, variables=None):
@@ -76,7 +73,7 @@ def test_masked_equals_subset(stride, rows):
     assert out.shape == (4, -(-LENGTH // stride), HIDDEN)
     for row in rows:
         steps = STEPS[row]
-        alone = jit(apply)(variables, VALUES[row : row + 1, :steps], np.ones((1, steps), bool))
+        alone = jax.jit(apply)(variables, VALUES[row : row + 1, :steps], np.ones((1, steps), bool))
         assert alone.shape[1] == -(-steps // stride)
         np.testing.assert_allclose(out[row, : alone.shape[1]], alone[0], rtol=1e-4, atol=1e-4)
 
@@ -112,7 +109,7 @@ def test_input_norm_takes_out_an_offset_and_a_scale():
         np.testing.assert_allclose(plain[MASK], encode(moved)[MASK], atol=1e-2)
     variables, apply = build(input_norm=False)
     assert "input_norm" not in variables["params"]
-    apply = jit(apply)
+    apply = jax.jit(apply)
     moved = apply(variables, 1 + VALUES, MASK)
     assert np.abs(apply(variables, VALUES, MASK) - moved)[MASK].max() > 0.1
 
@@ -121,7 +118,7 @@ def test_input_norm_takes_out_an_offset_and_a_scale():
 def test_dropout_only_when_not_deterministic(rate):
     variables, apply = build(**{rate: 0.5})
 
-    @jit
+    @jax.jit
     def run(key):
         dropped = apply(variables, VALUES, MASK, False, rngs={"dropout": key})
         return dropped, apply(variables, VALUES, MASK)
@@ -150,7 +147,7 @@ def test_windows_fill_the_last_one_up_with_zeros():
 def without_layers():
     """A stride of 4 and no layers: what comes out is the norm of projection plus positions."""
     variables, apply = build(4, layers=0)
-    return variables, jit(apply)
+    return variables, jax.jit(apply)
 
 
 @pytest.mark.parametrize("steps", [LENGTH, LENGTH - 1])
@@ -213,7 +210,7 @@ def test_cudnn_attention_reaches_attend():
 
 def test_bfloat16_is_near_float32():
     variables, apply = build(1, ExecutionConfig(dtype="bfloat16"))
-    got = jit(apply)(variables, VALUES, MASK)
+    got = jax.jit(apply)(variables, VALUES, MASK)
     assert got.dtype == jnp.bfloat16
     # Outputs of a layer norm, of order one; a bfloat16 has a relative error of 1/256.
     np.testing.assert_allclose(got.astype(np.float32)[MASK], encode()[MASK], atol=0.15)
@@ -231,7 +228,7 @@ def test_inference_has_forward_mode():
     rng = np.random.default_rng(2)
     direction = jax.tree.map(lambda x: rng.normal(size=x.shape).astype(np.float32), variables)
 
-    @jit
+    @jax.jit
     def forward(variables, direction):
         def total(variables):
             out = jnp.sin(apply(variables, VALUES, MASK))

@@ -29,9 +29,6 @@ PLAIN = ExecutionConfig(attention="full")
 CONFIG = EncoderConfig(
     hidden=4, layers=1, heads=2, feed_forward=5, dropout=0.4, attention_dropout=0.4
 )
-# Compiled without optimisation: these programs run for microseconds and compile for seconds.
-FAST = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
-jit = functools.partial(jax.jit, compiler_options=FAST)
 
 
 @functools.cache
@@ -59,7 +56,7 @@ def program(execution=PLAIN, packed=False, slopes=True, planned=True):
         slope, out = jax.grad(total, argnums=(0, 1), has_aux=True)(variables, values)
         return out, slope
 
-    return jit(run)
+    return jax.jit(run)
 
 
 @pytest.mark.parametrize(

@@ -15,9 +15,6 @@ from lddu.model import FUSIONS
 B, C, H, Z = 5, 3, 6, 4
 # Rows: all there, each one missing, nothing there; the last as the first.
 PRESENT = np.array([[1, 1, 1], [0, 1, 1], [1, 0, 0], [0, 0, 0], [1, 1, 1]], bool)
-# Compiled without optimisation: these programs run for microseconds and compile for seconds.
-FAST = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
-jit = partial(jax.jit, compiler_options=FAST)
 every_fusion = pytest.mark.parametrize("name", FUSIONS)
 
 
@@ -64,7 +61,7 @@ def program(name):
         slopes, fused = jax.grad(total, argnums=(0, 1, 2), has_aux=True)(*args)
         return fused, slopes
 
-    return jit(run)
+    return jax.jit(run)
 
 
 def fuse(name, features, latents, present):
@@ -81,7 +78,7 @@ def test_shapes(name, modalities):
     if modalities == 3:
         fused = fuse(name, *draw())
     else:
-        fused = jit(module.apply, static_argnums=4)(variables, *draw(modalities), False)
+        fused = jax.jit(module.apply, static_argnums=4)(variables, *draw(modalities), False)
     assert fused.logits.shape == (B, C)
     shapes = {
         "logit_mean": (B, C),
@@ -180,7 +177,7 @@ def test_random_in_training_only(name, samples, random):
     }  # a new one belongs above
     module, variables = build(name, samples=samples)
 
-    @jit
+    @jax.jit
     def run(key):
         rngs = {"dropout": key, "sample": key}
         plain = module.apply(variables, *draw(), False).logits  # needs no key
@@ -205,11 +202,11 @@ def test_members_at_once_sample_as_each_does_alone(impl):
         return module.apply(scaled, *draw(), True, rngs={"sample": key}).logits
 
     scales = np.array([1.0, 0.5, 2.0], np.float32)
-    alone, together = jit(run), jit(jax.vmap(run))(scales, keys)
+    alone, together = jax.jit(run), jax.jit(jax.vmap(run))(scales, keys)
     for k, scale in enumerate(scales):
         close(together[k], alone(scale, keys[k]))
     # Apart, if the weights are the same.
-    same = jit(jax.vmap(run))(np.ones(3, np.float32), keys)
+    same = jax.jit(jax.vmap(run))(np.ones(3, np.float32), keys)
     assert np.abs(np.asarray(same[0] - same[1])).max() > 1e-2
 
 

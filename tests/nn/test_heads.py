@@ -1,5 +1,3 @@
-import functools
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,9 +10,6 @@ from scipy.stats import norm
 from lddu.gaussian import Gaussian, expected_sigmoid_logit
 from lddu.nn.heads import GaussianLogit, JointHead
 
-# Compiled without optimisation: these programs run for microseconds and compile for seconds.
-FAST = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
-jit = functools.partial(jax.jit, compiler_options=FAST)
 HEAD = GaussianLogit(3)
 RNG = np.random.default_rng(0)
 Q = Gaussian(
@@ -29,12 +24,12 @@ def variables(prior_logit, weight=WEIGHT):
     return {"params": {"weight": jnp.asarray(weight), "prior_logit": jnp.asarray(prior_logit)}}
 
 
-apply = jit(HEAD.apply)
+apply = jax.jit(HEAD.apply)
 
 
 def test_init_has_unit_prior_variance_and_even_odds():
     prior = Gaussian(jnp.zeros((400, 8)), jnp.ones((400, 8)))
-    params = jit(GaussianLogit(400).init)(jax.random.key(0), prior)["params"]
+    params = jax.jit(GaussianLogit(400).init)(jax.random.key(0), prior)["params"]
     assert params["weight"].shape == (400, 8)
     # The mean of 3,200 squared normals: seven standard deviations, sqrt(2 / 3200) each.
     np.testing.assert_allclose(np.square(params["weight"]).sum(-1).mean(), 1.0, rtol=0.175)
@@ -82,7 +77,7 @@ def test_the_base_rate_is_not_trained():
         mean, var = HEAD.apply(variables, Q)
         return (mean + var).sum()
 
-    slope = jit(jax.grad(total))(variables(np.array([-1.0, 0.5, 2.0], np.float32)))["params"]
+    slope = jax.jit(jax.grad(total))(variables(np.array([-1.0, 0.5, 2.0], np.float32)))["params"]
     np.testing.assert_array_equal(slope["prior_logit"], np.zeros(3))
     assert (slope["weight"] != 0).all()
 
@@ -111,10 +106,10 @@ def read(params, x):
 @pytest.mark.parametrize("labels", [3, None])
 def test_a_joint_head_is_one_per_label_or_one_for_all(labels):
     module = JointHead(7, 0.0, labels)
-    got, variables = jit(module.init_with_output, static_argnums=2)(jax.random.key(0), X, True)
+    got, variables = jax.jit(module.init_with_output, static_argnums=2)(jax.random.key(0), X, True)
     # With biases too, which start at zero.
     params = jax.tree.map(lambda p: p + 0.1, variables["params"])
-    got = jit(module.apply, static_argnums=2)({"params": params}, X, True)
+    got = jax.jit(module.apply, static_argnums=2)({"params": params}, X, True)
     if labels is None:
         want = read(params, X)
     else:
@@ -125,7 +120,7 @@ def test_a_joint_head_is_one_per_label_or_one_for_all(labels):
 
 def test_each_label_of_a_joint_head_starts_as_a_layer_of_its_own():
     module = JointHead(50, 0.0, 3)
-    variables = jit(module.init, static_argnums=2)(jax.random.key(0), np.ones((1, 3, 40)), True)
+    variables = jax.jit(module.init, static_argnums=2)(jax.random.key(0), np.ones((1, 3, 40)), True)
     kernels = np.asarray(variables["params"]["hidden"]["kernel"])
     assert kernels.shape == (3, 40, 50)
     # LeCun's deviation, 1 / sqrt(inputs): of 2,000 draws, within ten standard errors.

@@ -10,9 +10,6 @@ from lddu.nn.label_attention import LabelAttention
 from lddu.packing.layout import lay_out
 from lddu.packing.structs import Packing
 
-# Compiled without optimisation: these programs run for microseconds and compile for seconds.
-FAST = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
-jit = functools.partial(jax.jit, compiler_options=FAST)
 STEPS = np.array([5, 2, 0])
 MASK = np.arange(5) < STEPS[:, None]
 RNG = np.random.default_rng(0)
@@ -28,7 +25,7 @@ def build(dropout=0.0):
     )  # compiling no init
     rng = np.random.default_rng(1)  # biases too must not be zero
     variables = jax.tree.map(lambda x: rng.normal(size=x.shape).astype(np.float32), shapes)
-    return variables, jit(module.apply, static_argnums=4)
+    return variables, jax.jit(module.apply, static_argnums=4)
 
 
 @functools.cache
@@ -39,7 +36,7 @@ def slopes():
     def total(variables, labels, states, packing):
         return apply(variables, labels, states, MASK, True, packing).sum()
 
-    return jit(jax.value_and_grad(total, argnums=(0, 1, 2)))
+    return jax.jit(jax.value_and_grad(total, argnums=(0, 1, 2)))
 
 
 def dense(params, x):
@@ -108,7 +105,7 @@ def test_dropout_only_when_not_deterministic():
 def test_packed_equals_padded():
     variables, _ = build()
     packing = Packing(np.array([0, 5, 0]), 2)
-    pack = jit(lambda x: lay_out(MASK, packing).pack(x))
+    pack = jax.jit(lambda x: lay_out(MASK, packing).pack(x))
     packed = pack(STATES)
     assert packed.shape == (2, 5, 4)
     value, got = slopes()(variables, LABELS, packed, packing)

@@ -1,5 +1,3 @@
-import functools
-
 import chex
 import jax
 import jax.numpy as jnp
@@ -8,9 +6,6 @@ import pytest
 
 from lddu.nn.latent import LatentGaussian
 
-# Compiled without optimisation: these programs run for microseconds and compile for seconds.
-FAST = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
-jit = functools.partial(jax.jit, compiler_options=FAST)
 X = np.random.default_rng(0).normal(size=(5, 2, 3)).astype(np.float32)
 FLOOR = 1e-4
 
@@ -26,7 +21,7 @@ def build(variance="softplus"):
 MODULE, VARIABLES = build()
 
 
-@jit
+@jax.jit
 def run(variables, x):
     """The Gaussian, and gradients of what precision and divergence are made of."""
 
@@ -57,7 +52,7 @@ def test_equals_a_numpy_reference():
 def test_exponential_variance_equals_a_numpy_reference():
     module, variables = build("exp")
     chex.assert_trees_all_equal_shapes(variables, VARIABLES)
-    q = jit(module.apply)(variables, X)
+    q = jax.jit(module.apply)(variables, X)
     mean, raw = reference(variables)
     np.testing.assert_allclose(q.mean, mean, rtol=1e-5, atol=1e-5)
     np.testing.assert_allclose(q.var, np.exp(raw), rtol=1e-4)
@@ -65,7 +60,7 @@ def test_exponential_variance_equals_a_numpy_reference():
 
 @pytest.mark.parametrize("hidden", [(), (4,)])
 def test_starts_at_the_initial_variance(hidden):
-    @jit
+    @jax.jit
     def start():
         return [
             LatentGaussian(hidden, 3, FLOOR, initial).init_with_output(

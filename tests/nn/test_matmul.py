@@ -9,9 +9,6 @@ import pytest
 from lddu.nn.matmul import dense_matmul, matmul
 
 SHAPES = [((5, 3), (3, 4)), ((2, 6, 5, 3), (2, 6, 3, 4))]
-# Compiled without optimisation: these programs run for microseconds and compile for seconds.
-FAST = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
-jit = functools.partial(jax.jit, compiler_options=FAST)
 close = functools.partial(chex.assert_trees_all_close, rtol=1e-5, atol=1e-5)
 
 
@@ -40,7 +37,7 @@ def dots(function, *args):
 def test_values_and_gradients_are_those_of_matmul(shapes):
     a, b, weight = draw(*shapes, (*shapes[0][:-1], shapes[1][-1]))
 
-    @jit
+    @jax.jit
     def run(a, b):
         def total(function):
             return lambda a, b: (function(a, b) * weight).sum()
@@ -67,7 +64,7 @@ def test_the_gradient_of_the_right_factor_is_not_made_of_the_transposed_cotangen
 def test_vectorised_over_members():
     a, b = draw((4, 5, 3), (4, 3, 2))
     slope = jax.grad(lambda a, b: jnp.square(matmul(a, b)).sum(), (0, 1))
-    got = jit(jax.vmap(slope))(a, b)
+    got = jax.jit(jax.vmap(slope))(a, b)
     product = a.astype(np.float64) @ b
     close(got, (2 * product @ b.swapaxes(1, 2), 2 * a.swapaxes(1, 2) @ product))
 
@@ -75,7 +72,7 @@ def test_vectorised_over_members():
 def test_half_precision_is_summed_in_float32_on_request():
     a, b = (jnp.asarray(x, jnp.bfloat16) for x in draw((5, 300), (300, 4)))
 
-    @jit
+    @jax.jit
     def run(a, b):
         slopes = jax.grad(lambda a, b: matmul(a, b, jnp.float32).sum(), (0, 1))(a, b)
         return matmul(a, b, jnp.float32), slopes
@@ -96,7 +93,7 @@ def test_a_dense_layer_computes_the_same(x, kernel, axes):
     x, kernel = draw(x, kernel)
     numbers = (axes, ((), ()))
 
-    @jit
+    @jax.jit
     def run(x, kernel):
         def total(function):
             return lambda x, kernel: jnp.sin(function(x, kernel, numbers)).sum()

@@ -1,5 +1,3 @@
-import functools
-
 import chex
 import jax
 import jax.numpy as jnp
@@ -13,10 +11,7 @@ from lddu.nn.statistics import PooledStatistics, masked_mean_std
 
 STEPS = np.array([5, 3, 1, 0])
 MASK = np.arange(5) < STEPS[:, None]
-# Compiled without optimisation: these programs run for microseconds and compile for seconds.
-FAST = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
-jit = functools.partial(jax.jit, compiler_options=FAST)
-statistics = jit(masked_mean_std)
+statistics = jax.jit(masked_mean_std)
 VALUES = np.random.default_rng(0).normal(2, 3, (4, 5, 2)).astype(np.float32)
 
 
@@ -47,7 +42,7 @@ def test_rows_without_steps_or_spread():
     np.testing.assert_allclose(std[2:], 0, atol=1e-6)
 
 
-@jit
+@jax.jit
 def slopes(x):
     def total(x):
         mean, std = masked_mean_std(x, MASK)
@@ -73,7 +68,7 @@ def test_module_ignores_padding_and_drops_only_in_training():
     rng = np.random.default_rng(1)
     variables = jax.tree.map(lambda x: rng.normal(size=x.shape).astype(np.float32), shapes)
 
-    @jit
+    @jax.jit
     def run(variables, values):
         def total(variables):
             out = module.apply(variables, values, MASK, True)
@@ -87,7 +82,7 @@ def test_module_ignores_padding_and_drops_only_in_training():
     chex.assert_tree_all_finite(other)
     assert all((g != 0).any() for g in jax.tree.leaves(other[0]))
 
-    drop = jit(lambda k: module.apply(variables, VALUES, MASK, False, rngs={"dropout": k}))
+    drop = jax.jit(lambda k: module.apply(variables, VALUES, MASK, False, rngs={"dropout": k}))
     one, two = (drop(jax.random.key(k)) for k in (0, 1))
     assert (one != two).any()
     assert (one != plain[1]).any()

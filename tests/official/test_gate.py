@@ -1,5 +1,3 @@
-import functools
-
 import jax
 import numpy as np
 import pytest
@@ -27,8 +25,6 @@ CONFIG = ModelConfig(
     latent=Z,
     head_hidden=7,
 )
-# Compiled without optimisation: these programs run for microseconds and compile for seconds.
-FAST = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +35,7 @@ def gate():
     rng = np.random.default_rng(1)
     params = jax.tree.map(lambda x: rng.normal(0, 0.5, x.shape).astype(np.float32), shapes)
 
-    @functools.partial(jax.jit, compiler_options=FAST)
+    @jax.jit
     def run(params):
         return module.apply({"params": params}, *inputs, False)
 

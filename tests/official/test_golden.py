@@ -18,9 +18,6 @@ from lddu.official import weights as convert
 from lddu.official.optimizer import bert_adam
 from lddu.structs import Batch, Modality
 
-# Compiled without optimisation: this program runs for milliseconds and compiles for seconds.
-FAST = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
-jit = functools.partial(jax.jit, compiler_options=FAST)
 # Probabilities and losses. In float64 epsilons inside roots differ by more than rounding.
 ABSOLUTE = {"float32": 1e-5, "float64": 1e-9}
 GRADIENT = {"float32": 1e-4, "float64": 1e-6}  # relative to the tensor's largest entry
@@ -86,7 +83,7 @@ def compute_instance(golden, dtype):
         )
         params = convert.from_official(golden.weights, golden.config).params
         params = jax.tree.map(lambda x: x.astype(dtype), params)
-        run = jit(compute, static_argnums=(0, 1))
+        run = jax.jit(compute, static_argnums=(0, 1))
         stages, slope = jax.device_get(run(golden.config, names, params, batch, bank))
     assert stages["probs"]["final"].dtype == dtype
     return SimpleNamespace(
@@ -199,7 +196,7 @@ def test_optimizer(golden):
     with jax.enable_x64(True):
         optimizer = bert_adam(2e-3, total_steps=20, warmup=0.1, weight_decay=0.01, clip_norm=1.0)
         params = jax.tree.map(jnp.asarray, at(0))
-        state, update = optimizer.init(params), jit(optimizer.update)
+        state, update = optimizer.init(params), jax.jit(optimizer.update)
         for step in range(1, 9):
             updates, state = update(at(step, "grad_"), state, params)
             params = optax.apply_updates(params, updates)

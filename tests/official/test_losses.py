@@ -13,15 +13,12 @@ RNG = np.random.default_rng(0)
 SPREAD = RNG.uniform(0, 2, (6, 3)).astype(np.float32)
 LOGITS = RNG.normal(size=(6, 3)).astype(np.float32) * 3
 ROWS = np.array([1, 0, 1, 1, 0, 1], bool)
-# Compiled without optimisation: these programs run for microseconds and compile for seconds.
-FAST = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
-jit = functools.partial(jax.jit, compiler_options=FAST)
-spread_loss = jit(official_spread)
-slopes = jit(jax.grad(official_spread, argnums=(0, 1)))
-entries = jit(random_bank_entries, static_argnums=(1, 2))
+spread_loss = jax.jit(official_spread)
+slopes = jax.jit(jax.grad(official_spread, argnums=(0, 1)))
+entries = jax.jit(random_bank_entries, static_argnums=(1, 2))
 
 
-@functools.partial(jit, static_argnums=3)
+@functools.partial(jax.jit, static_argnums=3)
 def contrast(features, classes, bank, anchors):
     return supervised_contrastive(features, classes, bank, temperature=0.3, anchors=anchors)
 

@@ -1,5 +1,3 @@
-import functools
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -21,8 +19,6 @@ GAPS = np.array(
     [[1, 0, 1, 0, 0, 0], [0, 0, 0, 0, 0, 0], [0, 1, 1, 0, 0, 0], [1] * 6, [0, 0, 1, 0, 0, 0]], bool
 )
 
-# Compiled without optimisation: these programs run for microseconds and compile for seconds.
-jit = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
 masks = hnp.arrays(bool, (SAMPLES, STEPS))
 
 
@@ -43,7 +39,7 @@ def apply(mask, slots, x, y):
     }
 
 
-run = jit(apply)
+run = jax.jit(apply)
 
 
 def same(a, b):
@@ -134,7 +130,7 @@ def test_vmapped_over_members_each_has_its_own_layout():
     member_masks = np.stack([GAPS, GAPS[::-1], rng.random(GAPS.shape) < 0.3])
     slots = np.stack([place(mask) for mask in member_masks])
     x, y = (rng.normal(size=(3, *a.shape)).astype(np.float32) for a in (X, Y))
-    together = jit(jax.vmap(apply))(member_masks, slots, x, y)
+    together = jax.jit(jax.vmap(apply))(member_masks, slots, x, y)
     for k in range(3):
         alone = run(member_masks[k], slots[k], x[k], y[k])
         jax.tree.map(

@@ -3,7 +3,6 @@
 import contextlib
 import copy
 import dataclasses
-import functools
 import logging
 import os
 import pickle
@@ -24,7 +23,6 @@ from lddu.data.batching import take
 from lddu.data.synthetic import SyntheticConfig, generate
 from lddu.predictor.fitting import train_only
 from lddu.structs import Batch
-from lddu.training import state as training_state
 from lddu.training.augmentation import augment
 from lddu.training.trainer import Trained, Trainer
 
@@ -75,44 +73,12 @@ SMALLER = config.replace(
         "train.feature_noise": 0.1,
     },
 )
-# The programs of these tests run for milliseconds, but compile for many seconds.
-FAST = {
-    "xla_backend_optimization_level": 0,
-    "xla_llvm_disable_expensive_passes": True,
-    "xla_cpu_use_fusion_emitters": False,
-    "xla_cpu_parallel_codegen_split_count": 1,
-}
 
 
-@functools.cache
-def fast_jit():
-    """Returns `jax.jit` with those of the options above that this version of JAX knows."""
-    known = {}
-    for name, value in FAST.items():
-        with contextlib.suppress(Exception):
-            jax.jit(lambda: 0, compiler_options={name: value})()
-            known[name] = value
-    return functools.partial(jax.jit, compiler_options=known)
-
-
-@functools.cache
-def fast_init():
-    """Returns the compiled initialisation of parameters."""
-    return fast_jit()(training_state._init.__wrapped__, static_argnums=0)
-
-
-class FastTrainer(Trainer):
-    """A trainer whose programs compile fast, and which keeps the state after its last epoch."""
+class RecordingTrainer(Trainer):
+    """A trainer that keeps the state after its last epoch."""
 
     state: Any = None
-
-    def __init__(self, *args, **kwargs):
-        with mock.patch.object(jax, "jit", fast_jit()):
-            super().__init__(*args, **kwargs)
-
-    def _start(self, members):
-        with mock.patch.object(training_state, "_init", fast_init()):
-            return super()._start(members)
 
     def _epoch(self, *args):
         state, steps = super()._epoch(*args)
@@ -166,7 +132,7 @@ def augment_example():
 class Case:
     """A trainer of groups of one size, and a run of members 0, 1, ... with its last state."""
 
-    trainer: FastTrainer
+    trainer: RecordingTrainer
     members: tuple[int, ...]
     trained: list[Trained]
     state: Any
@@ -224,7 +190,7 @@ class Case:
 
 
 def make_case(together, data, folder):
-    trainer = FastTrainer(CONFIG, *data, together=together)
+    trainer = RecordingTrainer(CONFIG, *data, together=together)
     members = tuple(range(together))
     trained = trainer.run(members, folder, progress=False)
     return Case(trainer, members, trained, trainer.state, folder)
@@ -256,9 +222,10 @@ def case(request):
 
 def start(script, devices, *arguments):
     """Starts a script of this folder in a process with simulated devices."""
+    flags = os.environ.get("XLA_FLAGS", "")
     environment = {
         **os.environ,
-        "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
+        "XLA_FLAGS": f"{flags} --xla_force_host_platform_device_count={devices}",
         "JAX_PLATFORMS": "cpu",
         "PYTHONPATH": str(Path(lddu.__file__).parents[1]),
     }
@@ -382,15 +349,9 @@ def smaller_config():
 
 
 @pytest.fixture(scope="session")
-def fast_trainer():
-    """`FastTrainer`."""
-    return FastTrainer
-
-
-@pytest.fixture(scope="session")
-def fast():
-    """`jax.jit` that compiles fast."""
-    return fast_jit()
+def recording_trainer():
+    """`RecordingTrainer`."""
+    return RecordingTrainer
 
 
 @pytest.fixture(scope="session")

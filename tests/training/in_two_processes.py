@@ -10,7 +10,7 @@ from pathlib import Path
 
 import jax
 import numpy as np
-from conftest import SMALLER, FastTrainer, make_data
+from conftest import SMALLER, RecordingTrainer, make_data
 
 from lddu import config
 from lddu.predictor.network import select
@@ -34,7 +34,7 @@ def main(folder, port, process):
     jax.distributed.initialize(f"127.0.0.1:{port}", 2, process)
     cfg = config.replace(SMALLER, {"execution.devices": 2})
     data = tuple(select(batch, cfg.model) for batch in make_data())
-    trainer, run = FastTrainer(cfg, *data), folder / "run"
+    trainer, run = RecordingTrainer(cfg, *data), folder / "run"
 
     def killed(params):
         if (run / "metrics.jsonl").exists():
@@ -59,7 +59,7 @@ def main(folder, port, process):
         "together": trains_together(config.replace(cfg, {"train.members": 2})),
         "odd batch": message(training_mesh, 1, 3, jax.devices()),
         "other data": message(require_same, mine),
-        "group": message(FastTrainer, cfg, *data, together=2),
+        "group": message(RecordingTrainer, cfg, *data, together=2),
     }
     (folder / f"found{process}").write_bytes(pickle.dumps(found))
 

@@ -122,10 +122,10 @@ def test_step_dropout_hides_shares_from_none_to_the_rate_and_spares_a_step():
 
 
 @pytest.fixture(scope="module")
-def augmented(example, fast):
+def augmented(example):
     """What the example gives for each member alone."""
     function, data, index, keys = example
-    function = fast(function)
+    function = jax.jit(function)
     return [jax.device_get(function(data, index, key)) for key in keys]
 
 
@@ -135,9 +135,9 @@ def member_near(together, k, alone):
     )
 
 
-def test_draws_do_not_depend_on_vectorisation(example, augmented, fast):
+def test_draws_do_not_depend_on_vectorisation(example, augmented):
     function, *arguments = example
-    together = fast(jax.vmap(function, in_axes=(None, None, 0)))(*arguments)
+    together = jax.jit(jax.vmap(function, in_axes=(None, None, 0)))(*arguments)
     for k in range(2):
         member_near(together, k, augmented[k])
 

@@ -69,7 +69,7 @@ def test_a_small_data_set_is_one_call(base_config, data):
     np.testing.assert_array_equal(evaluate(np.ones(1))[0], data[1].labels)
 
 
-def test_the_forward_pass_is_the_model_on_normalised_rows(alone, data, fast):
+def test_the_forward_pass_is_the_model_on_normalised_rows(alone, data):
     trainer, params = alone.trainer, alone.trained[0].params
     probs = trainer._evaluate(jax.tree.map(lambda x: x[None], params))[0]
     mean, std = trainer.normalizer
@@ -77,7 +77,7 @@ def test_the_forward_pass_is_the_model_on_normalised_rows(alone, data, fast):
         name: m.replace(values=(m.values - mean[name]) / std[name])
         for name, m in data[1].modalities.items()
     }
-    model = fast(LDDU(trainer.config.model).apply)
+    model = jax.jit(LDDU(trainer.config.model).apply)
     want = model({"params": params}, data[1].replace(modalities=normalised)).probs
     np.testing.assert_allclose(probs, want, rtol=1e-4, atol=1e-5)
 

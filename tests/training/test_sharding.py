@@ -117,14 +117,14 @@ def test_which_devices_are_used(on_devices):
 
 @pytest.mark.slow
 def test_two_processes_train_as_one_device_does(
-    smaller_config, fast_trainer, data, near, start_script, tmp_path
+    smaller_config, recording_trainer, data, near, start_script, tmp_path
 ):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     started = [start_script("in_two_processes.py", 2, tmp_path, port, k) for k in range(2)]
     rows = [select(batch, smaller_config.model) for batch in data]
-    want = fast_trainer(smaller_config, *rows).run(progress=False)
+    want = recording_trainer(smaller_config, *rows).run(progress=False)
     try:
         assert [process.wait(timeout=600) for process in started] == [0, 0]
     finally:

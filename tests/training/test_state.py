@@ -10,8 +10,8 @@ from lddu.training.state import create_state
 LAW = SyntheticConfig(labels=("a", "b"), features=(("x", 3),), length=(("x", 4),), missing=0.0)
 
 
-def test_create_state(fast, monkeypatch):
-    init = fast(training_state._init.__wrapped__, static_argnums=0)
+def test_create_state(monkeypatch):
+    init = jax.jit(training_state._init.__wrapped__, static_argnums=0)
     monkeypatch.setattr(training_state, "_init", init)
     cfg = config.tiny({"x": (3, 4)}, ["a", "b"])
     example = generate(1, config=LAW).batch

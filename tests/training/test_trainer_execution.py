@@ -13,7 +13,7 @@ from lddu.packing.structs import Packing, Rows
 
 
 @pytest.fixture(scope="session")
-def otherwise(base_config, data, fast_trainer):
+def otherwise(base_config, data, recording_trainer):
     """A trainer with every setting changed: one call per epoch, packed and blocked."""
     changes = {
         "execution.packing": True,
@@ -21,7 +21,7 @@ def otherwise(base_config, data, fast_trainer):
         "execution.row_block": 3,
         "execution.attention": "blocked",
     }
-    return fast_trainer(config.replace(base_config, changes), *data)
+    return recording_trainer(config.replace(base_config, changes), *data)
 
 
 def test_all_other_settings_give_the_same_run(otherwise, alone, near, tree_close):
