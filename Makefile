@@ -8,6 +8,7 @@ WORKERS ?= 2
 # Compiling takes most of their time: workers, commands and later runs share what is compiled.
 TESTS := JAX_COMPILATION_CACHE_DIR=$(CURDIR)/.cache/jax \
 	JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=0.3 $(BIN)/python -m pytest -n $(WORKERS)
+SUITE := $(TESTS) -m "not repeated"
 
 # Other machines, imitated: programs optimised as users run them (the tests' own are not), older
 # vector instructions, other numbers of workers, another order of the tests, and one slow core with
@@ -22,18 +23,18 @@ demo: $(VENV)/.demo
 	$(BIN)/python experiments/demo.py
 
 test: $(VENV)/.test
-	$(TESTS)
+	$(SUITE)
 
 quick: $(VENV)/.test
-	$(TESTS) -m "not slow"
+	$(TESTS) -m "not slow and not repeated"
 
 variations: $(VENV)/.test
 	XLA_FLAGS="$(OPTIMISED)" $(TESTS)
-	XLA_FLAGS="$(OLDER)" $(TESTS)
-	$(TESTS) -n 0
-	$(TESTS) -n 8
-	$(TESTS) $(RANDOM)
-	(while :; do :; done) & neighbour=$$!; taskset -c 0 $(TESTS) -n 1; status=$$?; \
+	XLA_FLAGS="$(OLDER)" $(SUITE)
+	$(SUITE) -n 0
+	$(SUITE) -n 8
+	$(SUITE) $(RANDOM)
+	(while :; do :; done) & neighbour=$$!; taskset -c 0 $(SUITE) -n 1; status=$$?; \
 		kill $$neighbour; exit $$status
 
 lint: $(VENV)/.test

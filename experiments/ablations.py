@@ -81,6 +81,7 @@ class Args:
       epochs: Number of passes over the training data.
       samples: Number of synthetic training samples.
       rows: Number of rows of the table; all if not given.
+      set: Changes to the sizes of all rows, as in `--set model.encoder.layers=0`.
       out: Run folder.
     """
 
@@ -89,6 +90,7 @@ class Args:
     epochs: int = 8
     samples: int = 4_000
     rows: int | None = None
+    set: tuple[str, ...] = ()
     out: Path = Path("runs/ablations")
 
 
@@ -115,7 +117,8 @@ def start(training: Batch, args: Args) -> Config:
     shapes = {name: (m.values.shape[-1], m.values.shape[1]) for name, m in modalities}
     labels = [f"label {c}" for c in range(training.labels.shape[1])]
     budget = {"train.epochs": args.epochs, "train.members": args.seeds}
-    return config.replace(config.paper(shapes, labels), {**SIZES, **budget})
+    changes = dict(config.parse(change) for change in args.set)
+    return config.replace(config.paper(shapes, labels), {**SIZES, **budget, **changes})
 
 
 def run(cfg: Config, training: Batch, valid: Batch, test: Batch) -> list[dict[str, float]]:
@@ -127,7 +130,7 @@ def run(cfg: Config, training: Batch, valid: Batch, test: Batch) -> list[dict[st
 
 def synthetic_sets(args: Args) -> tuple[Batch, Batch, Batch]:
     """Draws training, validation and test samples of the synthetic law."""
-    sizes = (args.samples, 2_000, 4_000)
+    sizes = (args.samples, min(args.samples, 2_000), min(args.samples, 4_000))
     return tuple(synthetic.generate(n, seed=i + 1).batch for i, n in enumerate(sizes))
 
 

@@ -59,9 +59,9 @@ def main(args: Args) -> None:
     began = time.perf_counter()
 
     # ---- data -----------------------------------------------------------------------------------
+    sizes = (args.samples, min(args.samples, 3_000), min(args.samples, 5_000))
     training, valid, test = (
-        synthetic.generate(n, seed=3 * args.seed + k)
-        for k, n in enumerate((args.samples, 3_000, 5_000), 1)
+        synthetic.generate(n, seed=3 * args.seed + k) for k, n in enumerate(sizes, 1)
     )
 
     # ---- train and calibrate --------------------------------------------------------------------

@@ -31,11 +31,12 @@ class Args:
     """Options.
 
     Attributes:
-      samples: Number of training samples.
+      samples: Number of training samples; half as many validate, and five quarters test.
       epochs: Number of passes over them.
       members: Number of ensemble members.
       dropout_samples: Number of dropout masks drawn in prediction.
       seed: Seed of the data and of the models.
+      set: Changes to the configuration, as in `--set model.encoder.layers=0`.
       out: Folder for `results.json`.
     """
 
@@ -44,6 +45,7 @@ class Args:
     members: int = 5
     dropout_samples: int = 20
     seed: int = 0
+    set: tuple[str, ...] = ()
     out: Path = Path("runs/ensembles")
 
 
@@ -52,7 +54,7 @@ def main(args: Args) -> None:
     began = time.perf_counter()
     train, valid, test = (
         synthetic.generate(n, seed=3 * args.seed + k)
-        for k, n in enumerate((args.samples, 2_000, 5_000), 1)
+        for k, n in enumerate((args.samples, args.samples // 2, args.samples * 5 // 4), 1)
     )
     base = config.replace(
         config.small(train.shapes(), train.config.labels),
@@ -61,6 +63,7 @@ def main(args: Args) -> None:
             "train.epochs": args.epochs,
             "train.seed": args.seed,
             "execution.parallel_members": "never",
+            **dict(config.parse(change) for change in args.set),
         },
     )
 

@@ -44,7 +44,7 @@ class Args:
 
 def main(args: Args) -> None:
     """Trains the model and draws the picture."""
-    sizes = (args.samples, 3_000, 5_000)
+    sizes = (args.samples, min(args.samples, 3_000), min(args.samples, 5_000))
     train, valid, test = (synthetic.generate(n, seed=seed) for seed, n in enumerate(sizes, 1))
     labels = test.batch.labels > 0.5
 

@@ -47,9 +47,9 @@ def main(args: Args) -> None:
     began = time.perf_counter()
     scores, weights = [], []
     for seed in range(args.seeds):
+        sizes = (args.samples, min(args.samples, 3_000), min(args.samples, 5_000))
         train, valid, test = (
-            synthetic.generate(n, seed=3 * seed + k)
-            for k, n in enumerate((args.samples, 3_000, 5_000), 1)
+            synthetic.generate(n, seed=3 * seed + k) for k, n in enumerate(sizes, 1)
         )
         cfg = config.small(train.shapes(), train.config.labels)
         cfg = config.replace(cfg, {**CHANGES, "train.epochs": args.epochs, "train.seed": seed})
