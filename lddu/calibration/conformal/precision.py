@@ -142,8 +142,9 @@ def _cut(
     size = unit.max() + 1
     unit = np.random.default_rng(seed).permutation(size)[unit]
     if grid is None:
-        placing = unit < np.ceil(size / 10)
-        grid = place(probs[placing], unit[placing], size, level, error, empty == "zero")
+        aside = -(-size // 10)
+        placing = unit < aside
+        grid = place(probs[placing], size - aside, level, error, empty == "zero")
         probs, labels, unit = probs[~placing], labels[~placing], unit[~placing]
     losses, counted = averages(*_losses(probs, labels, grid, empty), unit)
     if probs.shape[1] == 1 and len(losses) == len(probs):
