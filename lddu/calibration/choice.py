@@ -9,6 +9,7 @@ import numpy as np
 
 from lddu.calibration import inputs
 from lddu.calibration.calibrators import CALIBRATORS, Calibrator, apply
+from lddu.calibration.groups import numbered
 from lddu.metrics.calibration import CLIP
 
 ArrayLike = jax.typing.ArrayLike
@@ -137,16 +138,11 @@ def _fits(candidates) -> dict[str, Callable[..., Calibrator]]:
 
 def _units(groups: ArrayLike | None, rows: int, folds: int) -> np.ndarray:
     """Returns the (N,) group of each row as a number counted from 0."""
-    groups = np.arange(rows) if groups is None else np.asarray(groups)
-    if groups.shape != (rows,):
-        raise ValueError(
-            f"groups has shape {groups.shape}, must be one group per row of logits, ({rows},)"
-        )
-    unique, unit = np.unique(groups, return_inverse=True)
-    if not 2 <= folds <= len(unique):
+    unit = numbered(groups, rows)
+    if not 2 <= folds <= unit.max() + 1:
         raise ValueError(
             f"folds={folds} must be at least 2 and at most the number of independent groups (rows "
-            f"where groups=None), {len(unique)}"
+            f"where groups=None), {unit.max() + 1}"
         )
     return unit
 

@@ -6,12 +6,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from lddu.calibration.conformal import testing
+from lddu.calibration.conformal.sequence import place
 from lddu.calibration.conformal.sets import RiskControl, checked
+from lddu.calibration.groups import averages, numbered
 from lddu.metrics import checks
 
 Empty = Literal["skip", "zero", "one"]
-
-GRID = np.linspace(0.0, 1.0, 101)
 
 
 def fit_precision(
@@ -20,14 +20,16 @@ def fit_precision(
     level: float,
     confidence: float = 0.9,
     empty: Empty = "skip",
-    grid: ArrayLike = GRID,
+    grid: ArrayLike | None = None,
+    groups: ArrayLike | None = None,
+    seed: int = 0,
 ) -> RiskControl:
     """Fits one threshold with which at least the share `level` of a set is true, on average.
 
-    The loss of a sample is the share of its set that is false (false-discovery proportion). For
-    each threshold of the grid the hypothesis that the expected loss exceeds 1 - level is tested
-    with a Hoeffding-Bentkus p-value; Holm's correction keeps the probability of any false
-    rejection at 1 - confidence. The smallest threshold with a rejected hypothesis is taken. So the
+    The loss of a sample is the share of its set that is false (false-discovery proportion). From
+    the highest threshold of a grid down, the hypothesis that the expected loss exceeds 1 - level is
+    tested at the level 1 - confidence, by betting on the losses (exactly where a loss is 0 or 1).
+    The last threshold before the first hypothesis that is not rejected is taken. So the
     probability, over draws of independent calibration samples, of a threshold whose expected
     precision is below `level` is at most 1 - confidence.
 
@@ -41,8 +43,16 @@ def fit_precision(
         counts it as 0 (as MAPIE does, for data where each sample has a label): a threshold must
         then also predict something for most samples. "one" counts it as 1 (the convention of the
         false-discovery rate), which rewards empty sets.
-      grid: (G,) thresholds to test, in [0, 1]. They must not depend on the calibration data. The
-        fewer they are, the weaker the correction; choose them where the probabilities are.
+      grid: (G,) thresholds to test, in [0, 1], on all samples. They must not depend on these
+        samples, and the highest must let some of them predict something: where it fails, no other
+        is tested. None spends a tenth of the samples, drawn at random, on placing 101 thresholds;
+        the others test them.
+      groups: (N,) group of each row, such as its film, where rows of one group depend on each
+        other. Then groups are the independent samples, and the loss of a group is the mean over
+        its rows that count (groups without such rows are left out). The guarantee is that of the
+        mean loss in a new group, so of a row drawn at random from it. None takes rows as
+        independent.
+      seed: Seed of the order in which samples are bet on, and of those that place the grid.
 
     Returns:
       A `RiskControl` of () arrays. If no hypothesis is rejected, the threshold is infinite, nothing
@@ -55,7 +65,6 @@ def fit_precision(
     References:
       Angelopoulos et al., "Learn then Test: Calibrating Predictive Algorithms to Achieve Risk
       Control", arXiv 2110.01052, 2021.
-      Holm, "A Simple Sequentially Rejective Multiple Test Procedure", 1979.
       Benjamini and Hochberg, "Controlling the False Discovery Rate", 1995.
 
     Example:
@@ -68,20 +77,8 @@ def fit_precision(
     """
     checks.choice("empty", empty, Empty)
     probs, labels = checked(probs, labels, level=level, confidence=confidence)
-    grid = _checked_grid(grid)
-    order = np.argsort(-probs, axis=1)
-    rank = np.searchsorted(grid, np.take_along_axis(probs, order, axis=1), side="right")
-    false = np.cumsum(~np.take_along_axis(labels, order, axis=1), axis=1)
-    proportion = false / np.arange(1, probs.shape[1] + 1)  # of the k most probable labels
-    # As the threshold falls past the k-th probability, the loss changes by the k-th step.
-    start = 1.0 if empty == "zero" else 0.0
-    steps = np.diff(proportion, axis=1, prepend=start)
-    losses = start * len(probs) + _count_from(rank, len(grid), steps)
-    counted = np.full(len(grid), len(probs))
-    if empty == "skip":
-        counted = _count_from(rank[:, 0], len(grid))
-    p_values = testing.hoeffding_bentkus(losses, counted, 1 - level)
-    return _controlled(testing.smallest_rejected(p_values, grid, 1 - confidence))
+    cut = _cut(probs, labels, level, 1 - confidence, empty, _checked_grid(grid), groups, seed)
+    return _controlled(cut)
 
 
 def fit_precision_per_label(
@@ -89,22 +86,28 @@ def fit_precision_per_label(
     labels: ArrayLike,
     level: float,
     confidence: float = 0.9,
-    grid: ArrayLike = GRID,
+    grid: ArrayLike | None = None,
+    groups: ArrayLike | None = None,
+    seed: int = 0,
 ) -> RiskControl:
     """Fits one threshold per label, with which at least the share `level` of predictions is true.
 
-    Works like `fit_precision`, except that the precision is that of one label over the samples for
-    which it is predicted, so that empty sets do not arise, and that the p-value is exactly
-    binomial. The guarantee holds for each label separately; for all C at once pass the confidence
-    1 - (1 - confidence) / C.
+    This is `fit_precision` for each label on its own: the precision of a label is that over the
+    samples for which it is predicted. The guarantee holds for each label separately; for all C at
+    once pass the confidence 1 - (1 - confidence) / C.
 
     Args:
       probs: (N, C) probabilities on calibration data.
       labels: (N, C) labels in {0, 1}.
       level: Precision wanted, in (0, 1).
       confidence: Probability with which the precision of a label is reached, in (0, 1).
-      grid: (G,) thresholds to test for all labels, in [0, 1]. They must not depend on the
-        calibration data.
+      grid: (G,) thresholds to test for all labels, in [0, 1], on all samples. They must not depend
+        on these samples. None spends a tenth of the samples on placing thresholds for each label.
+      groups: (N,) group of each row, such as its film, where rows of one group depend on each
+        other. Then groups are the independent samples, each with the precision within it, and the
+        guarantee is that of a prediction drawn at random from a new group that has any. None takes
+        rows as independent.
+      seed: Seed of the order in which samples are bet on, and of those that place the grid.
 
     Returns:
       A `RiskControl` of (C,) arrays. For a label without a rejected hypothesis the threshold is
@@ -116,25 +119,62 @@ def fit_precision_per_label(
     """
     probs, labels = checked(probs, labels, level=level, confidence=confidence)
     grid = _checked_grid(grid)
-    rank = np.searchsorted(grid, probs, side="right")
-    cuts = []
-    for ranks, truth in zip(rank.T, labels.T, strict=True):
-        false, predicted = _count_from(ranks[~truth], len(grid)), _count_from(ranks, len(grid))
-        p_values = testing.binomial(false, predicted, 1 - level)
-        cuts.append(testing.smallest_rejected(p_values, grid, 1 - confidence))
-    return _controlled(cuts)
+    return _controlled(
+        [
+            _cut(probs[:, [c]], labels[:, [c]], level, 1 - confidence, "skip", grid, groups, seed)
+            for c in range(probs.shape[1])
+        ]
+    )
 
 
-def _checked_grid(grid: ArrayLike) -> np.ndarray:
+def _cut(
+    probs: np.ndarray,
+    labels: np.ndarray,
+    level: float,
+    error: float,
+    empty: Empty,
+    grid: np.ndarray | None,
+    groups: ArrayLike | None,
+    seed: int,
+) -> float:
+    """Returns the lowest threshold that is shown to keep the level, or infinity."""
+    unit = numbered(groups, len(probs))
+    size = unit.max() + 1
+    unit = np.random.default_rng(seed).permutation(size)[unit]
+    if grid is None:
+        aside = -(-size // 10)
+        placing = unit < aside
+        grid = place(probs[placing], size - aside, level, error, empty == "zero")
+        probs, labels, unit = probs[~placing], labels[~placing], unit[~placing]
+    losses, counted = averages(*_losses(probs, labels, grid, empty), unit)
+    if probs.shape[1] == 1 and len(losses) == len(probs):
+        p_values = testing.binomial(losses, counted, 1 - level)
+    else:
+        p_values = testing.betting(losses, counted, 1 - level, error)
+    return testing.last_rejected(p_values, grid, error)
+
+
+def _losses(
+    probs: np.ndarray, labels: np.ndarray, grid: np.ndarray, empty: Empty
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the (N, G) share of each set that is false, and whether the set counts."""
+    size = np.zeros((len(probs), len(grid)), int)
+    for column in probs.T:
+        size += column[:, None] >= grid
+    order = np.argsort(-probs, axis=1)
+    false = np.cumsum(~np.take_along_axis(labels, order, axis=1), axis=1)
+    share = false / np.arange(1, probs.shape[1] + 1)  # of the k most probable labels
+    share = np.pad(share, ((0, 0), (1, 0)), constant_values=float(empty == "zero"))
+    return np.take_along_axis(share, size, axis=1), (size > 0) | (empty != "skip")
+
+
+def _checked_grid(grid: ArrayLike | None) -> np.ndarray | None:
+    """Returns the thresholds in the order of the tests."""
+    if grid is None:
+        return None
     checks.same_shape(ndim=1, grid=grid)
-    return np.unique(checks.unit_interval("grid", grid))
+    return np.unique(checks.unit_interval("grid", grid))[::-1]
 
 
 def _controlled(cuts: float | list[float]) -> RiskControl:
     return RiskControl(np.array(cuts), np.array(np.isfinite(cuts)))
-
-
-def _count_from(ranks: np.ndarray, size: int, weights: np.ndarray | None = None) -> np.ndarray:
-    """Counts the entries (or sums the weights) predicted at each of `size` thresholds."""
-    weights = None if weights is None else weights.ravel()
-    return np.bincount(ranks.ravel(), weights, minlength=size + 1)[:0:-1].cumsum()[::-1]

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from lddu.calibration.conformal.ranking import Rank, scores
 from lddu.metrics import checks, threshold
 
 
@@ -12,14 +13,17 @@ class RiskControl(NamedTuple):
     """Fitted thresholds, to be used with `apply`.
 
     Attributes:
-      threshold: () or, per label, (C,) float64 thresholds. A label is in the set where
-        `probs >= threshold`: with 0 always, with infinity never.
+      threshold: () or, per label, (C,) float64 thresholds. A label is in the set where its
+        probability (or expected share, see `rank`) is at or above it: with 0 always, with infinity
+        never.
       found: () or (C,) bool, False where the data were too few, or the model too weak, to show
         that any threshold meets the level, so that the threshold is a fallback.
+      rank: What the threshold applies to: "probability", or "share" for `expected_share`.
     """
 
     threshold: np.ndarray
     found: np.ndarray
+    rank: Rank = "probability"
 
 
 def apply(state: RiskControl, probs: ArrayLike) -> np.ndarray:
@@ -47,7 +51,7 @@ def apply(state: RiskControl, probs: ArrayLike) -> np.ndarray:
             f"probs has shape {np.shape(probs)}, but the thresholds were fitted on "
             f"{len(state.threshold)} labels; the last axis must be the labels"
         )
-    return threshold(probs, state.threshold)
+    return threshold(scores(checks.unit_interval("probs", probs), state.rank), state.threshold)
 
 
 def checked(probs: ArrayLike, labels: ArrayLike, **shares: float) -> tuple[np.ndarray, np.ndarray]:
