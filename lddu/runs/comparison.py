@@ -131,8 +131,8 @@ def format_comparison(
         title = f"{contestant.name} minus {contestants[0].name}"
         parts.append(f"{title}\n\n{align(rows, markdown)}")
     parts.append(
-        f"No interval for a difference in {', '.join(WITHOUT_DIFFERENCE)}: noise raises it, and not "
-        "by the same amount in both. lddu.metrics.ece_interval tells how well a model is calibrated."
+        f"No interval of a difference in {', '.join(WITHOUT_DIFFERENCE)}: noise raises both, by "
+        "different amounts. lddu.metrics.ece_interval gives the calibration error of one model."
     )
     for contestant in contestants:
         if contestant.protocol != "validation":
