@@ -6,7 +6,9 @@
 Reads every ensemble member's predictions for the test and validation blocks of each fold, and asks
 of the pooled test predictions:
 
-- calibration: ECE before and after, beside what true probabilities would show (noise floor);
+- calibration: ECE before and after, beside what true probabilities would show if windows were
+  independent, and if those of a block depended on each other as far as possible (noise floors);
+  and the root mean squared calibration error with its interval;
 - disagreement: rank correlation of predicted aleatoric uncertainty with the variance of the nine
   observers' votes, per label;
 - errors: how well each uncertainty ranks wrong decisions above right ones (AUROC).
@@ -86,6 +88,8 @@ def main(args: Args) -> None:
     table = {}
     for method, probs in pooled.probs.items():
         floor = metrics.ece_noise_floor(probs)
+        whole = metrics.ece_noise_floor(probs, groups=blocks)
+        error = metrics.ece_interval(probs, labels, groups=blocks)
         ece = metrics.ece(probs, labels)
         nll = metrics.bootstrap(metrics.nll, probs, labels, resamples=200, groups=blocks)
         table[method] = {
@@ -93,6 +97,10 @@ def main(args: Args) -> None:
             "ece": ece,
             "ece_noise_floor": floor.mean,
             "ece_above_floor": ece - floor.mean,
+            "block_noise_floor": whole.mean,
+            "rms_error": error.estimate,
+            "rms_low": error.low,
+            "rms_high": error.high,
         }
     columns = list(table["none"])
     rows = [["calibration", *columns]]

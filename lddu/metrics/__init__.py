@@ -4,13 +4,15 @@
   `precision`, `recall`, `f1`.
 - `ranking`: how well probabilities rank samples: `auroc`, `average_precision`.
 - `calibration`: `nll`, `brier`, `reliability`, `ece`, `mce`; soft labels are allowed.
-- `debiased`, `noise_floor`: `ece_debiased` and `ece_noise_floor`, for few samples.
+- `debiased`, `noise_floor`, `calibration_interval`: `ece_debiased`, `ece_noise_floor` and
+  `ece_interval`, for few samples.
 - `decomposition`: `brier_decomposition` into reliability, resolution, uncertainty; `sharpness`.
 - `selective`: `risk_coverage`, `aurc`, `excess_aurc`, `risk_at_coverage`, on (N,) entries;
   `per_label` and `per_sample` bring (N, C) arrays to them.
 - `error_detection`: `error_detection`, how well an uncertainty ranks wrong above right decisions.
 - `summary`: `summarise`, one row of a results table with all of them.
-- `bootstrap`: `bootstrap`, intervals of any of them; `paired_bootstrap`, differences of two models.
+- `bootstrap`: `bootstrap`, intervals of all but calibration errors; `paired_bootstrap`, differences
+  of two models.
 
 Example:
   >>> from lddu import metrics
@@ -19,11 +21,13 @@ Example:
   0.8333
 """
 
-from lddu.metrics.bootstrap import Difference, Interval, bootstrap, paired_bootstrap
+from lddu.metrics.bootstrap import bootstrap, paired_bootstrap
 from lddu.metrics.calibration import Reliability, brier, ece, mce, nll, reliability
+from lddu.metrics.calibration_interval import ece_interval
 from lddu.metrics.debiased import ece_debiased
 from lddu.metrics.decomposition import BrierDecomposition, brier_decomposition, sharpness
 from lddu.metrics.error_detection import ErrorDetection, error_detection
+from lddu.metrics.intervals import Difference, Interval
 from lddu.metrics.multilabel import (
     exact_match,
     f1,
@@ -43,9 +47,10 @@ from lddu.metrics.selective import (
     risk_at_coverage,
     risk_coverage,
 )
-from lddu.metrics.summary import summarise
+from lddu.metrics.summary import DECISION_METRICS, summarise
 
 __all__ = [
+    "DECISION_METRICS",
     "BrierDecomposition",
     "Difference",
     "ErrorDetection",
@@ -60,6 +65,7 @@ __all__ = [
     "brier_decomposition",
     "ece",
     "ece_debiased",
+    "ece_interval",
     "ece_noise_floor",
     "error_detection",
     "exact_match",

@@ -30,6 +30,31 @@ class Bins(NamedTuple):
         return np.bincount(self.index.ravel(), values, np.prod(self.shape)).reshape(self.shape)
 
 
+class Cells(NamedTuple):
+    """Sums over the entries that a unit (a row, or a group of rows) has in one bin.
+
+    Attributes:
+      unit: (M,) unit of each of the M cells that are not empty.
+      bin: (M,) position of its bin in a raveled array of the bins' shape.
+      counts: (M,) number of entries.
+      sums: (M,) sum of their values.
+    """
+
+    unit: np.ndarray
+    bin: np.ndarray
+    counts: np.ndarray
+    sums: np.ndarray
+
+
+def cells(bins: Bins, unit: np.ndarray, values: np.ndarray) -> Cells:
+    """Sums (N, C) values by bin and by the unit (N,) of their row."""
+    size = int(np.prod(bins.shape))
+    code, cell, counts = np.unique(
+        unit[:, None] * size + bins.index, return_inverse=True, return_counts=True
+    )
+    return Cells(code // size, code % size, counts, np.bincount(cell.ravel(), np.ravel(values)))
+
+
 def assign(probs: np.ndarray, bins: int, per_label: bool, binning: Binning) -> Bins:
     """Puts entries into bins.
 

@@ -1,56 +1,22 @@
-"""Percentile bootstrap over samples or groups: the uncertainty of scores and their differences.
+"""BCa bootstrap over samples or groups: the uncertainty of scores and their differences.
 
 A metric is any function of arrays whose first axis is the samples, such as those of this package.
 It returns a float, a 1-D array (one value per label) or a mapping of name -> float (as `summarise`
 does), and the results here take the same form.
 """
 
+import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lddu.metrics import checks
+from lddu.metrics import bca, boundary, checks
+from lddu.metrics.intervals import Difference, Interval
 
+PARTS = 100  # of the jackknife: the acceleration changes little with more of them
 Metric = Callable[..., float | np.ndarray | Mapping[str, float]]
-
-
-class Interval(NamedTuple):
-    """A score and its percentile interval; floats, or (K,) arrays if the metric returns those.
-
-    Attributes:
-      estimate: The metric on all rows.
-      low: Lower end of the interval; NaN without replicates.
-      high: Upper end.
-      replicates: Number of resamples on which the metric was finite. The others, such as resamples
-        without positives, are left out; do not trust an interval from few replicates.
-    """
-
-    estimate: float | np.ndarray
-    low: float | np.ndarray
-    high: float | np.ndarray
-    replicates: int | np.ndarray
-
-
-class Difference(NamedTuple):
-    """By how much model b scores above model a; floats, or (K,) arrays if the metric returns those.
-
-    Attributes:
-      estimate: The metric of b minus the metric of a, on all rows.
-      low: Lower end of the percentile interval of the difference; NaN without replicates.
-      high: Upper end.
-      p_value: Two-sided p-value of no difference: 2 (1 + k) / (1 + replicates), at most 1, where k
-        counts the differences of the rarer sign and 0 counts to both signs. It is at most 1 - level
-        about when the interval excludes 0, and never below 2 / (1 + replicates).
-      replicates: Number of resamples on which the metric was finite for both models.
-    """
-
-    estimate: float | np.ndarray
-    low: float | np.ndarray
-    high: float | np.ndarray
-    p_value: float | np.ndarray
-    replicates: int | np.ndarray
 
 
 def bootstrap(
@@ -65,8 +31,18 @@ def bootstrap(
     """Computes the interval of a metric by drawing rows with replacement.
 
     It says how the score would vary over test sets of this size, for this one trained model; the
-    spread over training seeds comes on top. Percentile intervals of few rows (say, below 30, or of
-    a metric that rests on few positives) are too narrow.
+    spread over training seeds comes on top. The interval is BCa: bias-corrected and accelerated,
+    its normal quantiles widened to those of a t distribution for few rows or groups. With fewer
+    than some 20 rows or groups, or for a metric that rests on few positives, it still falls short.
+
+    A score that noise pushes away from a bound, such as the calibration error of nearly true
+    probabilities, is no better known to resamples: `ece`, `mce`, `ece_debiased` and
+    `brier_decomposition` are refused, also inside a function of one score, and a mapping's entries
+    of such names ("ece", "ece_macro", "ece_adaptive", "ece_debiased", "mce", "reliability") get
+    NaN for ends. `ece_interval` serves them. Other such scores, such as the largest error over
+    labels or a calibration error of your own, cannot be told from their values: do not pass them.
+    A score that no resample changes, such as the accuracy of a model that is always right, gets an
+    interval of no width, which says nothing.
 
     Args:
       metric: Function called as `metric(*arrays)` on resampled rows. It may return NaN where it is
@@ -85,10 +61,14 @@ def bootstrap(
 
     Raises:
       ValueError: If arrays differ in length, there are fewer than two rows or groups, an option is
-        out of range, or the metric returns something else than documented.
+        out of range, the metric returns something else than documented, or it calls a function that
+        has no bootstrap interval.
 
     References:
-      Efron and Tibshirani, "An Introduction to the Bootstrap", Chapman & Hall 1993.
+      Efron, "Better Bootstrap Confidence Intervals", Journal of the American Statistical
+        Association 1987.
+      Hesterberg, "What Teachers Should Know About the Bootstrap", The American Statistician 2015
+        (widening by t quantiles: section 4.3).
       Davison and Hinkley, "Bootstrap Methods and their Application", Cambridge University Press
         1997 (resampling of groups: section 3.8).
 
@@ -99,8 +79,10 @@ def bootstrap(
       (True, 1000)
     """
     views = [tuple(map(np.asarray, arrays))]
-    like, (estimate,), (table,) = _scores(metric, views, resamples, level, seed, groups, progress)
-    return _packed(Interval, like, estimate, *_percentiles(table, level), _count(table))
+    scores = _scores(metric, views, resamples, seed, groups, level, progress)
+    estimate, table = scores.estimates[0], scores.tables[0]
+    limits = bca.ends(table, level, scores.correction(estimate, table, scores.jackknives[0]))
+    return _packed(Interval, scores.like, estimate, limits, bca.count(table))
 
 
 def paired_bootstrap(
@@ -136,7 +118,8 @@ def paired_bootstrap(
 
     Raises:
       ValueError: If arrays differ in length, there are fewer than two rows or groups, an option is
-        out of range, or the metric returns something else than documented.
+        out of range, the metric returns something else than documented, or it calls a function that
+        has no bootstrap interval; the difference of two calibration errors has none either.
 
     References:
       Koehn, "Statistical Significance Tests for Machine Translation Evaluation", EMNLP 2004.
@@ -154,37 +137,63 @@ def paired_bootstrap(
     for model in (a, b):
         own = model if isinstance(model, tuple) else (model,)
         views.append(tuple(map(np.asarray, (*own, *shared))))
-    like, estimates, tables = _scores(metric, views, resamples, level, seed, groups, progress)
-    estimate, table = estimates[1] - estimates[0], tables[1] - tables[0]
-    replicates = _count(table)
-    rarer = np.minimum(np.sum(table <= 0, axis=0), np.sum(table >= 0, axis=0))
-    p_value = np.minimum(2 * (1 + rarer) / (1 + replicates), 1.0)
-    p_value = np.where(replicates > 0, p_value, np.nan)
-    return _packed(Difference, like, estimate, *_percentiles(table, level), p_value, replicates)
+    scores = _scores(metric, views, resamples, seed, groups, level, progress)
+    estimate, table, jackknife = (
+        x[1] - x[0] for x in (scores.estimates, scores.tables, scores.jackknives)
+    )
+    known = scores.correction(estimate, table, jackknife)
+    limits, p_value = bca.ends(table, level, known), bca.p_values(table, known)
+    return _packed(Difference, scores.like, estimate, limits, p_value, bca.count(table))
+
+
+class _Scores(NamedTuple):
+    """Results of a metric for V models: one as returned, all rows (V, K), resamples, jackknife."""
+
+    like: Any
+    estimates: np.ndarray
+    tables: np.ndarray
+    jackknives: np.ndarray
+    units: int
+
+    def correction(self, *scores: np.ndarray) -> bca.Correction:
+        return bca.correction(*scores, self.units)
 
 
 def _scores(
     metric: Metric,
     views: Sequence[tuple[np.ndarray, ...]],
     resamples: int,
-    level: float,
     seed: int,
     groups: ArrayLike | None,
+    level: float,
     progress: bool,
-) -> tuple[Any, np.ndarray, np.ndarray]:
-    """Returns one result of the metric, its values (V, K) and replicates (V, R, K) of V models."""
+) -> _Scores:
+    """Scores V models on all rows, on resamples (V, R, K) and on jackknife samples (V, J, K)."""
     checks.at_least_one("resamples", resamples)
     checks.fraction("level", level)
-    draws = _draws(_rows(views), resamples, seed, groups)
-    like = metric(*views[0])
+    unit = checks.groups(groups, _rows(views))
+    units = int(unit.max()) + 1
+    if units < 2:
+        kind = "row" if groups is None else "group"
+        raise ValueError(
+            f"{units} {kind} of {len(unit)} rows: a bootstrap needs at least two {kind}s"
+        )
+    like, calls = boundary.watch(metric, *views[0])
+    if calls and not isinstance(like, Mapping):
+        raise ValueError(
+            f"{calls[0]} has no bootstrap interval, because noise pushes it away from its bound in "
+            "every resample once more; use metrics.ece_interval for the calibration error"
+        )
     estimates = np.stack([_values(like, like), *(_values(metric(*v), like) for v in views[1:])])
+    samples = itertools.chain(_draws(unit, resamples, seed), _parts(unit, seed))
     if progress:
         from tqdm.auto import tqdm
 
-        draws = tqdm(draws, total=resamples, desc="bootstrap")
-    tables = [[_values(metric(*(x[rows] for x in v)), like) for v in views] for rows in draws]
+        samples = tqdm(samples, total=resamples + min(units, PARTS), desc="bootstrap")
+    tables = [[_values(metric(*(x[rows] for x in v)), like) for v in views] for rows in samples]
     tables = np.stack(tables, axis=1)
-    return like, estimates, np.where(np.isfinite(tables), tables, np.nan)
+    tables = np.where(np.isfinite(tables), tables, np.nan)
+    return _Scores(like, estimates, tables[:, :resamples], tables[:, resamples:], units)
 
 
 def _values(result: Any, like: Any) -> np.ndarray:
@@ -221,46 +230,40 @@ def _rows(views: Sequence[tuple[np.ndarray, ...]]) -> int:
     return shapes[0][0]
 
 
-def _draws(n: int, resamples: int, seed: int, groups: ArrayLike | None) -> Iterator[np.ndarray]:
-    """Returns an iterator over the row numbers of each resample; checks arguments at once."""
-    members = None
-    if groups is not None:
-        groups = np.asarray(groups)
-        if groups.shape != (n,):
-            raise ValueError(f"groups has shape {groups.shape}, must be one group per row, ({n},)")
-        if np.any(groups != groups):
-            raise ValueError("groups holds NaN; give such rows a group of their own")
-        _, index, sizes = np.unique(groups, return_inverse=True, return_counts=True)
-        members = np.split(np.argsort(index, kind="stable"), np.cumsum(sizes)[:-1])
-    units = n if members is None else len(members)
-    if units < 2:
-        unit = "row" if members is None else "group"
-        raise ValueError(f"{units} {unit} of {n} rows: a bootstrap needs at least two {unit}s")
+def _draws(unit: np.ndarray, resamples: int, seed: int) -> Iterator[np.ndarray]:
+    """Yields the row numbers of each resample, which takes whole units (N,) with replacement."""
+    sizes = np.bincount(unit)
+    members = np.split(np.argsort(unit, kind="stable"), np.cumsum(sizes)[:-1])
     rng = np.random.default_rng(seed)
-
-    def draw() -> np.ndarray:
-        picked = rng.integers(units, size=units)
-        return picked if members is None else np.concatenate([members[i] for i in picked])
-
-    return (draw() for _ in range(resamples))
+    for _ in range(resamples):
+        picked = rng.integers(len(sizes), size=len(sizes))
+        alone = len(sizes) == len(unit)
+        yield picked if alone else np.concatenate([members[i] for i in picked])
 
 
-def _count(table: np.ndarray) -> np.ndarray:
-    return np.count_nonzero(~np.isnan(table), axis=0)
+def _parts(unit: np.ndarray, seed: int) -> Iterator[np.ndarray]:
+    """Yields the row numbers without each unit, or without each of `PARTS` random sets of them."""
+    units = unit.max() + 1
+    part = np.arange(units)
+    if units > PARTS:
+        part = np.random.default_rng(seed).permutation(units) % PARTS
+    for left_out in range(min(units, PARTS)):
+        yield np.flatnonzero(part[unit] != left_out)
 
 
-def _percentiles(table: np.ndarray, level: float) -> np.ndarray:
-    """Returns the ends (2, K) of the central interval of replicates (R, K), without NaN."""
-    ends = np.full((2, table.shape[1]), np.nan)
-    for k, column in enumerate(table.T):
-        kept = column[~np.isnan(column)]
-        if kept.size:
-            ends[:, k] = np.quantile(kept, [(1 - level) / 2, (1 + level) / 2])
-    return ends
-
-
-def _packed(kind: type, like: Any, *columns: np.ndarray) -> Any:
+def _packed(
+    kind: type, like: Any, estimate: np.ndarray, limits: np.ndarray, *columns: np.ndarray
+) -> Any:
     """Returns columns (K,) as `kind`, in the form in which the metric returned `like`."""
-    if isinstance(like, Mapping):
-        return {name: kind(*(x[k].item() for x in columns)) for k, name in enumerate(like)}
-    return kind(*(x[0].item() for x in columns)) if np.ndim(like) == 0 else kind(*columns)
+    columns = (estimate, *limits, *columns)
+    if not isinstance(like, Mapping):
+        scalar = np.ndim(like) == 0
+        return kind(*(x[0].item() for x in columns) if scalar else columns, "bca")
+    results = {name: kind(*(x[k].item() for x in columns), "bca") for k, name in enumerate(like)}
+    nothing = {"low": np.nan, "high": np.nan, "method": "none"}
+    if kind is Difference:
+        nothing["p_value"] = np.nan
+    return {
+        name: result._replace(**nothing) if name in boundary.NAMES else result
+        for name, result in results.items()
+    }

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 
 from lddu.metrics import checks
 from lddu.metrics.bins import Average, Binning, assign
+from lddu.metrics.boundary import marked
 
 CLIP = 1e-7  # about the resolution of float32 at 1: finer distinctions there mean nothing
 
@@ -120,6 +121,7 @@ def reliability(
     )
 
 
+@marked
 def ece(
     probs: ArrayLike,
     labels: ArrayLike,
@@ -168,6 +170,7 @@ def ece(
     return errors if average == "none" else float(np.mean(errors))
 
 
+@marked
 def mce(
     probs: ArrayLike,
     labels: ArrayLike,

@@ -102,6 +102,22 @@ def decisions_and_labels(decisions: ArrayLike, labels: ArrayLike) -> tuple[np.nd
     return binary("decisions", decisions), binary("labels", labels)
 
 
+def groups(values: ArrayLike | None, rows: int) -> np.ndarray:
+    """Returns the group of each row as (N,) numbers from 0 on; each row its own without groups.
+
+    Raises:
+      ValueError: If there is not one group per row, or a group is NaN.
+    """
+    if values is None:
+        return np.arange(rows)
+    values = np.asarray(values)
+    if values.shape != (rows,):
+        raise ValueError(f"groups has shape {values.shape}, must be one group per row, ({rows},)")
+    if np.any(values != values):
+        raise ValueError("groups holds NaN; give such rows a group of their own")
+    return np.unique(values, return_inverse=True)[1]
+
+
 def choice(name: str, value: Any, literal: Any) -> None:
     """Raises unless the value is one of the options of a `Literal`.
 

@@ -7,6 +7,7 @@ from numpy.typing import ArrayLike
 
 from lddu.metrics import checks
 from lddu.metrics.bins import Average, Binning, assign
+from lddu.metrics.boundary import marked
 
 
 class BrierDecomposition(NamedTuple):
@@ -33,6 +34,7 @@ class BrierDecomposition(NamedTuple):
     within_covariance: float | np.ndarray
 
 
+@marked
 def brier_decomposition(
     probs: ArrayLike,
     labels: ArrayLike,

@@ -33,13 +33,18 @@ def ece_noise_floor(
     draws: int = 1000,
     quantiles: Sequence[float] = (0.05, 0.5, 0.95),
     seed: int = 0,
+    groups: ArrayLike | None = None,
 ) -> NoiseFloor:
     """Computes the `ece` that probabilities would have if they were true.
 
-    Each draw makes hard labels y ~ Bernoulli(probs) and takes their `ece`. Entries are drawn
-    independently: where rows are correlated, or the labels of one row beyond what their
-    probabilities say, the true floor is as a rule higher. Soft labels vary less than hard ones, so
-    for those this floor is too high.
+    Each draw makes hard labels y ~ Bernoulli(probs) and takes their `ece`. Without groups, entries
+    are independent, and where rows hang together the floor is too low. With groups, it takes their
+    rows to be as dependent as they can be: one uniform number u per group and label sets all labels
+    y = (u < p) of that group. No other dependence of a group's rows gives a higher mean, since sums
+    are most spread out where their terms rise together. An `ece` above this floor shows
+    miscalibration; one between the two floors shows it only if rows depend less: see
+    `ece_interval`, which estimates the dependence from the labels. Different labels of one row are
+    drawn independently. Soft labels vary less than hard ones, so for those both are too high.
 
     Args:
       probs: (N, C) probabilities.
@@ -49,16 +54,19 @@ def ece_noise_floor(
       draws: Number of sets of labels to draw.
       quantiles: Quantiles to return, each in [0, 1].
       seed: Seed of the draws.
+      groups: (N,) group of each row; with None every row is on its own.
 
     Returns:
       A `NoiseFloor`.
 
     Raises:
-      ValueError: If probabilities, options, draws or quantiles are out of range.
+      ValueError: If probabilities, options, draws, quantiles or groups are out of range.
 
     References:
       Bröcker and Smith, "Increasing the Reliability of Reliability Diagrams", Weather and
         Forecasting 2007 (consistency resampling).
+      Dhaene et al., "The Concept of Comonotonicity in Actuarial Science and Finance: Theory",
+        Insurance: Mathematics and Economics 2002 (sums of dependent terms).
 
     Example:
       >>> from lddu import metrics
@@ -73,14 +81,16 @@ def ece_noise_floor(
     wanted = np.asarray(quantiles, np.float64)
     if wanted.ndim != 1 or not np.all((wanted >= 0) & (wanted <= 1)):
         raise ValueError(f"quantiles={quantiles} must be a sequence of numbers in [0, 1]")
-    groups = assign(probs, bins, average != "pooled", binning)
-    entries = np.sum(groups.total(), axis=-1)
+    unit = checks.groups(groups, len(probs))
+    units = unit.max() + 1
+    grid = assign(probs, bins, average != "pooled", binning)
+    entries = np.sum(grid.total(), axis=-1)
     rng = np.random.default_rng(seed)
     samples = []
     for _ in range(draws):
-        residuals = (rng.random(probs.shape) < probs) - probs
+        residuals = (rng.random((units, probs.shape[1]))[unit] < probs) - probs
         # A bin's gap times its count is the sum of its residuals.
-        errors = np.sum(np.abs(groups.total(residuals)), axis=-1) / entries
+        errors = np.sum(np.abs(grid.total(residuals)), axis=-1) / entries
         samples.append(errors if average == "none" else np.mean(errors))
     samples = np.stack(samples)
     mean = np.mean(samples, axis=0)

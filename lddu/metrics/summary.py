@@ -1,41 +1,80 @@
 """The metrics of one row of a results table."""
 
+from collections.abc import Callable, Mapping
+
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lddu.metrics import calibration, checks, debiased, multilabel, ranking, selective
+from lddu.metrics import boundary, calibration, checks, debiased, multilabel, ranking, selective
+
+_DECISIONS: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
+    "micro_f1": lambda decisions, labels: multilabel.f1(decisions, labels, "micro"),
+    "macro_f1": lambda decisions, labels: multilabel.f1(decisions, labels, "macro"),
+    "micro_precision": lambda decisions, labels: multilabel.precision(decisions, labels, "micro"),
+    "micro_recall": lambda decisions, labels: multilabel.recall(decisions, labels, "micro"),
+    "jaccard": multilabel.jaccard,
+    "jaccard_empty_zero": lambda decisions, labels: multilabel.jaccard(decisions, labels, "zero"),
+    "hamming_loss": multilabel.hamming_loss,
+    "exact_match": multilabel.exact_match,
+}
+_ABSTENTIONS = {"aurc": selective.aurc, "excess_aurc": selective.excess_aurc}
+
+DECISION_METRICS = (*_DECISIONS, *_ABSTENTIONS)
+"""Names of the metrics of `summarise` that depend on thresholds."""
 
 
-def summarise(probs: ArrayLike, labels: ArrayLike, thresholds: ArrayLike = 0.5) -> dict[str, float]:
+@boundary.unseen()
+def summarise(
+    probs: ArrayLike,
+    labels: ArrayLike,
+    thresholds: ArrayLike | Mapping[str, ArrayLike] = 0.5,
+) -> dict[str, float]:
     """Scores probabilities, and the decisions that thresholds derive from them.
+
+    A threshold is best for the metric that it was tuned for: one tuned for micro-F1 understates
+    Jaccard, macro-F1 and exact match. Give each its own, or say with the figures which one it was.
 
     Args:
       probs: (N, C) probabilities.
       labels: (N, C) labels in {0, 1}.
-      thresholds: Decision thresholds: one for all labels, (C,) or (N, C). Fit them on validation
-        data, never on these labels.
+      thresholds: Decision thresholds: one for all labels, (C,) or (N, C). All of `DECISION_METRICS`
+        are taken at them. A mapping of the name of such a metric to its thresholds sets them one by
+        one; those that it leaves out are at 0.5. Fit thresholds on validation data, never on these
+        labels.
 
     Returns:
       Name -> value, in the order of a table's columns: nll, brier, ece, ece_macro, auroc, map,
       micro_f1, macro_f1, micro_precision, micro_recall, jaccard, jaccard_empty_zero, hamming_loss,
       exact_match, aurc, ece_adaptive, ece_debiased, excess_aurc. Here aurc and excess_aurc pool all
       entries: the risk is a wrong decision and the uncertainty p (1 - p). ece_adaptive is `ece`
-      with bins of equal mass, ece_debiased is `ece_debiased` (NaN where no bin has two entries, as
-      for N C <= 15).
+      with bins of equal mass, ece_debiased is `ece_debiased` (NaN where no bin has two rows, as
+      for few of them).
 
     Raises:
-      ValueError: If labels are soft (only nll, brier and ece are defined for those), or inputs are
-        NaN, out of range or of different shapes.
+      ValueError: If labels are soft (only nll, brier and ece are defined for those), inputs are
+        NaN, out of range or of different shapes, or a mapping names an unknown metric.
 
     Example:
       >>> from lddu import metrics
-      >>> scores = metrics.summarise([[0.9, 0.2], [0.6, 0.7]], [[1, 0], [0, 1]])
+      >>> probs, labels = [[0.9, 0.2], [0.6, 0.7]], [[1, 0], [0, 1]]
+      >>> scores = metrics.summarise(probs, labels)
       >>> round(scores["micro_f1"], 4), round(scores["brier"], 4), scores["exact_match"]
       (0.8, 0.125, 0.5)
+      >>> metrics.summarise(probs, labels, {"exact_match": 0.65})["exact_match"]
+      1.0
     """
     probs, labels = checks.probs_and_labels(probs, labels)
-    decisions = multilabel.threshold(probs, thresholds)
-    wrong, uncertainty = np.ravel(decisions != labels), np.ravel(probs * (1 - probs))
+    if isinstance(thresholds, Mapping):
+        unknown = [name for name in thresholds if name not in DECISION_METRICS]
+        if unknown:
+            raise ValueError(
+                f"thresholds names {unknown[0]!r}, must name metrics of decisions: "
+                f"{', '.join(DECISION_METRICS)}"
+            )
+        cuts = {name: thresholds.get(name, 0.5) for name in DECISION_METRICS}
+        decisions = {name: multilabel.threshold(probs, cut) for name, cut in cuts.items()}
+    else:
+        decisions = dict.fromkeys(DECISION_METRICS, multilabel.threshold(probs, thresholds))
     scores = {
         "nll": calibration.nll(probs, labels),
         "brier": calibration.brier(probs, labels),
@@ -43,17 +82,15 @@ def summarise(probs: ArrayLike, labels: ArrayLike, thresholds: ArrayLike = 0.5) 
         "ece_macro": calibration.ece(probs, labels, average="macro"),
         "auroc": ranking.auroc(probs, labels),
         "map": ranking.average_precision(probs, labels),
-        "micro_f1": multilabel.f1(decisions, labels, "micro"),
-        "macro_f1": multilabel.f1(decisions, labels, "macro"),
-        "micro_precision": multilabel.precision(decisions, labels, "micro"),
-        "micro_recall": multilabel.recall(decisions, labels, "micro"),
-        "jaccard": multilabel.jaccard(decisions, labels),
-        "jaccard_empty_zero": multilabel.jaccard(decisions, labels, empty="zero"),
-        "hamming_loss": multilabel.hamming_loss(decisions, labels),
-        "exact_match": multilabel.exact_match(decisions, labels),
-        "aurc": selective.aurc(wrong, uncertainty),
-        "ece_adaptive": calibration.ece(probs, labels, binning="mass"),
-        "ece_debiased": debiased.ece_debiased(probs, labels),
-        "excess_aurc": selective.excess_aurc(wrong, uncertainty),
     }
+    scores |= {name: score(decisions[name], labels) for name, score in _DECISIONS.items()}
+    uncertainty = np.ravel(probs * (1 - probs))
+    risks = {
+        name: score(np.ravel(decisions[name] != labels), uncertainty)
+        for name, score in _ABSTENTIONS.items()
+    }
+    scores["aurc"] = risks["aurc"]
+    scores["ece_adaptive"] = calibration.ece(probs, labels, binning="mass")
+    scores["ece_debiased"] = debiased.ece_debiased(probs, labels)
+    scores["excess_aurc"] = risks["excess_aurc"]
     return {name: float(value) for name, value in scores.items()}

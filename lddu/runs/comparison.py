@@ -9,12 +9,14 @@ import numpy as np
 from einops import rearrange
 
 from lddu import metrics
-from lddu.metrics.bootstrap import Difference, paired_bootstrap
+from lddu.metrics import Difference, paired_bootstrap
 from lddu.runs.predictions import ModelPredictions, RunPredictions
 from lddu.runs.scores import find_metric
 from lddu.runs.tables import align, format_table
 
 COLUMNS = ("micro_f1", "macro_f1", "jaccard_empty_zero", "auroc", "map", "nll", "brier", "ece")
+WITHOUT_DIFFERENCE = ("ece",)
+"""Columns whose difference has no valid interval: noise in both, by different amounts."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,13 +27,16 @@ class Contestant:
       name: Run folder and model.
       protocol: "validation", or "official" if something was chosen on the test split.
       scores: Metric -> mean over the model's seeds.
-      against_first: Metric -> this model's score minus that of the first; empty for the first.
+      against_first: Metric -> this model's score minus that of the first; empty for the first, and
+        without calibration errors, whose difference has no valid interval.
+      threshold: Mean decision threshold, at which all metrics of decisions are taken.
     """
 
     name: str
     protocol: str
     scores: dict[str, float]
     against_first: dict[str, Difference]
+    threshold: float
 
 
 def compare(
@@ -82,7 +87,7 @@ def compare(
             if progress:
                 print(f"{entry.name} against {entries[0].name}", flush=True)
             difference = paired_bootstrap(
-                _mean_scores,
+                _comparable_scores,
                 views[0],
                 view,
                 labels,
@@ -92,14 +97,14 @@ def compare(
             )
         scores = _mean_scores(*view, labels)
         protocol = entry.predictions.protocol
-        contestants.append(Contestant(entry.name, protocol, scores, difference))
+        contestants.append(Contestant(entry.name, protocol, scores, difference, view[1].mean()))
     return contestants
 
 
 def format_comparison(
     contestants: Sequence[Contestant], level: float = 0.95, markdown: bool = False
 ) -> str:
-    """Returns a table of the scores, one of the differences per run, and warnings.
+    """Returns a table of the scores, one of the differences per run, notes and warnings.
 
     Args:
       contestants: From `compare`.
@@ -110,7 +115,7 @@ def format_comparison(
         c.name: {m: {"mean": score, "std": 0.0, "n": 1} for m, score in c.scores.items()}
         for c in contestants
     }
-    parts = [format_table(table, COLUMNS, markdown=markdown, digits=4)]
+    parts = [format_table(table, COLUMNS, markdown=markdown, digits=4), _thresholds(contestants)]
     for contestant in contestants[1:]:
         rows = [["metric", "difference", f"{level:.0%} interval", "p", "verdict"]]
         for metric, d in contestant.against_first.items():
@@ -125,6 +130,10 @@ def format_comparison(
             )
         title = f"{contestant.name} minus {contestants[0].name}"
         parts.append(f"{title}\n\n{align(rows, markdown)}")
+    parts.append(
+        f"No interval of a difference in {', '.join(WITHOUT_DIFFERENCE)}: noise raises both, by "
+        "different amounts. lddu.metrics.ece_interval gives the calibration error of one model."
+    )
     for contestant in contestants:
         if contestant.protocol != "validation":
             parts.append(
@@ -132,6 +141,12 @@ def format_comparison(
                 "not comparable with those of runs that were not."
             )
     return "\n\n".join(parts)
+
+
+def _thresholds(contestants: Sequence[Contestant]) -> str:
+    decided = ", ".join(metric for metric in COLUMNS if metric in metrics.DECISION_METRICS)
+    cuts = ", ".join(f"{c.threshold:.3f} ({c.name})" for c in contestants)
+    return f"{decided}: of decisions at each run's own thresholds, on average {cuts}."
 
 
 def _verdict(metric: str, difference: Difference) -> str:
@@ -194,3 +209,8 @@ def _view(entry: _Entry, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _mean_scores(probs: np.ndarray, cuts: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     runs = [metrics.summarise(probs[:, s], labels, cuts[:, s]) for s in range(probs.shape[1])]
     return {m: float(np.mean([run[m] for run in runs])) for m in COLUMNS}
+
+
+def _comparable_scores(probs: np.ndarray, cuts: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+    scores = _mean_scores(probs, cuts, labels)
+    return {m: score for m, score in scores.items() if m not in WITHOUT_DIFFERENCE}

@@ -117,7 +117,7 @@ def of_baselines(
 def at_shared_thresholds(
     valid_probs: np.ndarray, valid_labels: np.ndarray, test_probs: np.ndarray
 ) -> ModelPredictions:
-    """Decides test predictions at the threshold that suits the validation samples best.
+    """Decides test predictions at the threshold with the highest micro-F1 on validation samples.
 
     Args:
       valid_probs: (S, V, C) probabilities from S runs of one model.

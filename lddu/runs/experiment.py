@@ -21,7 +21,8 @@ Protocol = Literal["validation", "official"]
 
 COLUMNS = ("micro_f1", "macro_f1", "jaccard_empty_zero", "jaccard", "auroc", "map", "nll", "ece")
 PROTOCOLS: dict[Protocol, str] = {
-    "validation": "epoch, calibrator and thresholds chosen on validation, test scored once",
+    "validation": "epoch, calibrator and one threshold, with the highest micro-F1 and used for all "
+    "metrics of decisions, chosen on validation; test scored once",
     "official": "SELECTED ON TEST: epoch, and where said threshold, chosen on the test split",
 }
 

@@ -100,6 +100,30 @@ def test_bins_of_one_entry_are_left_out():
     assert squared(*both, bins=3, binning="width", average="macro") == each[0]
 
 
+@pytest.mark.parametrize("grouped", [False, True])
+def test_the_exact_expectation_is_zero_for_dependent_labels(grouped):
+    # Two labels per row that always agree, or two rows of a group, enumerated with their chances.
+    pairs = np.array([0.1, 0.4, 0.7])
+    probs = np.repeat(pairs, 2)[:, None] if grouped else np.stack([pairs, pairs], axis=1)
+    groups = np.repeat(["c", "a", "b"], 2) if grouped else None
+    mean = naive = 0.0
+    for outcome in itertools.product([0, 1], repeat=3):
+        chance = np.prod(np.where(outcome, pairs, 1 - pairs))
+        labels = np.repeat(outcome, 2).reshape(probs.shape)
+        mean += chance * squared(probs, labels, bins=1, groups=groups)
+        naive += chance * squared(probs.reshape(-1, 1), labels.reshape(-1, 1), bins=1)
+    assert mean == pytest.approx(0, abs=1e-15)
+    assert naive > 0.03
+
+
+def test_groups_of_one_row_are_no_groups():
+    rng = np.random.default_rng(3)
+    probs, labels = rng.random((30, 2)), rng.integers(0, 2, (30, 2))
+    rows = rng.permutation(30)
+    assert squared(probs, labels, groups=rows) == pytest.approx(squared(probs, labels))
+    assert np.isnan(squared(probs, labels, groups=np.zeros(30)))
+
+
 def test_bad_options():
     with pytest.raises(ValueError, match="average='micro'; choose one of 'pooled'"):
         metrics.ece_debiased([[0.5]], [[1]], average="micro")

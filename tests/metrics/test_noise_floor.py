@@ -75,6 +75,36 @@ def test_it_falls_with_the_root_of_n_is_zero_when_sure_and_reproducible():
     np.testing.assert_array_equal(*same)
 
 
+def test_equal_rows_of_a_group_count_once():
+    # Every group's 5 rows get one label, so that the floor is that of the 20 groups.
+    groups = np.repeat(np.arange(20), 5)
+    floor = ece_noise_floor(np.full((100, 1), 0.3), draws=2000, groups=groups)
+    error = floor.samples.std() / np.sqrt(2000)
+    assert floor.mean == pytest.approx(binomial_gap(20, 0.3), abs=6.5 * error)
+    alone = ece_noise_floor(np.full((100, 1), 0.3), draws=50, groups=groups * 0 + np.arange(100))
+    np.testing.assert_array_equal(
+        alone.samples, ece_noise_floor(np.full((100, 1), 0.3), draws=50).samples
+    )
+
+
+def test_no_dependence_within_groups_exceeds_the_floor_of_groups():
+    # Labels from a Gaussian copula, from independent to fully dependent.
+    rng = np.random.default_rng(0)
+    probs = rng.random((120, 2))
+    groups = np.repeat(np.arange(12), 10)
+    floor = ece_noise_floor(probs, draws=2000, groups=groups)
+    means = []
+    for share in (0.0, 0.5, 0.9, 1.0):
+        own = rng.normal(size=(2000, 120, 2)) * np.sqrt(1 - share)
+        latent = own + rng.normal(size=(2000, 12, 2))[:, groups] * np.sqrt(share)
+        errors = [metrics.ece(probs, y) for y in stats.norm.cdf(latent) < probs]
+        means.append(np.mean(errors))
+    error = np.sqrt(2) * floor.samples.std() / np.sqrt(2000)
+    assert max(means) <= floor.mean + 6.5 * error
+    assert means[-1] == pytest.approx(floor.mean, abs=6.5 * error)
+    assert means[0] < 0.6 * floor.mean
+
+
 @pytest.mark.parametrize(
     ("probs", "options", "message"),
     [
@@ -83,6 +113,7 @@ def test_it_falls_with_the_root_of_n_is_zero_when_sure_and_reproducible():
         ([[0.5]], {"draws": 0}, "draws=0 must be at least 1"),
         ([[0.5]], {"quantiles": (5, 95)}, r"quantiles=\(5, 95\) must be .* \[0, 1\]"),
         ([[0.5]], {"quantiles": 0.5}, "quantiles=0.5 must be a sequence"),
+        ([[0.5]], {"groups": [1, 2]}, r"groups has shape \(2,\)"),
         ([[0.5]], {"average": "micro"}, "average='micro'; choose one of 'pooled'"),
     ],
 )

@@ -48,6 +48,26 @@ def test_keys_order_and_values():
     assert row["jaccard_empty_zero"] < row["jaccard"]
 
 
+def test_each_decision_metric_takes_its_own_threshold():
+    probs, labels = example()
+    cuts = {name: 0.1 + 0.05 * k for k, name in enumerate(metrics.DECISION_METRICS)}
+    row = metrics.summarise(probs, labels, cuts)
+    for name, cut in cuts.items():
+        alone = metrics.summarise(probs, labels, cut)
+        assert row[name] == alone[name]
+        assert row[name] != metrics.summarise(probs, labels, 0.95)[name]
+    # All others do not depend on thresholds.
+    assert {n: x for n, x in row.items() if n not in cuts} == {
+        n: x for n, x in alone.items() if n not in cuts
+    }
+    per_label = np.array([0.2, 0.4, 0.6])
+    some = metrics.summarise(probs, labels, {"jaccard": per_label})
+    assert some["jaccard"] == metrics.summarise(probs, labels, per_label)["jaccard"]
+    assert some["micro_f1"] == metrics.summarise(probs, labels)["micro_f1"]
+    with pytest.raises(ValueError, match="thresholds names 'nll', must name metrics of decisions"):
+        metrics.summarise(probs, labels, {"nll": 0.5})
+
+
 def test_perfect_predictions():
     _, labels = example()
     row = metrics.summarise(labels, labels)

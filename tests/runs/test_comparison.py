@@ -7,6 +7,7 @@ from lddu import metrics
 from lddu.runs import comparison
 from lddu.runs.predictions import ModelPredictions, RunPredictions
 
+OWN = "each run's own thresholds, on average 0.500"
 RNG = np.random.default_rng(0)
 TRUTH = RNG.random((300, 3))
 LABELS = (RNG.random((300, 3)) < TRUTH).astype(np.int8)
@@ -44,13 +45,16 @@ def test_a_worse_model_is_called_worse_and_noise_is_called_noise(run):
     runs = run("good", predictions(0.0)), run("bad", predictions(1.0))
     good, bad = comparison.compare(runs, resamples=60, progress=False)
     assert good.against_first == {}
-    assert set(bad.against_first) == set(comparison.COLUMNS)
+    assert set(bad.against_first) == set(comparison.COLUMNS) - {"ece"}
+    assert set(bad.scores) == set(comparison.COLUMNS)
     nll = bad.against_first["nll"]
     assert nll.low > 0
     assert nll.estimate == pytest.approx(bad.scores["nll"] - good.scores["nll"])
     text = comparison.format_comparison([good, bad])
     line = next(line for line in text.splitlines() if line.startswith("nll "))
     assert line.endswith("worse")
+    assert "No interval of a difference in ece" in text
+    assert f"micro_f1, macro_f1, jaccard_empty_zero: of decisions at {OWN}" in text
     assert "WARNING" not in text
 
 
