@@ -128,7 +128,7 @@ def latent_noise(latent: Gaussian) -> Array:
       >>> round(float(uncertainty.latent_noise(latent)[0, 0]), 4)
       0.5
     """
-    return jnp.mean(jnp.log(latent.var), axis=-1)
+    return jnp.mean(latent.log_var, axis=-1)
 
 
 def decision_risk(probs: ArrayLike, thresholds: ArrayLike = 0.5) -> Array:
