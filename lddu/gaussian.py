@@ -10,17 +10,31 @@ from jax import Array
 
 from lddu.draws import unbatched
 
+SMALLEST_VAR = 1e-18
+"""Smallest variance that counts: the square of its precision fits into float32 and bfloat16."""
+
 
 class Gaussian(NamedTuple):
     """A Gaussian with diagonal covariance.
 
     Attributes:
       mean: (..., Z) means.
-      var: (..., Z) variances, positive.
+      var: (..., Z) variances, non-negative. Logarithms, roots and precisions take them as at least
+        `SMALLEST_VAR`, so that these and their gradients are finite.
     """
 
     mean: Array
     var: Array
+
+    @property
+    def log_var(self) -> Array:
+        """The logarithms (..., Z) of the variances."""
+        return jnp.log(_positive(self.var))
+
+    @property
+    def std(self) -> Array:
+        """The standard deviations (..., Z)."""
+        return jnp.sqrt(_positive(self.var))
 
 
 def fuse(experts: Sequence[Gaussian], present: Sequence[Array]) -> tuple[Gaussian, Array]:
@@ -50,7 +64,7 @@ def fuse(experts: Sequence[Gaussian], present: Sequence[Array]) -> tuple[Gaussia
     """
     mean, precision, shares = 0.0, jnp.ones_like(experts[0].mean), []
     for a, expert in _selected(experts, present):
-        share = a / expert.var
+        share = a / _positive(expert.var)
         precision += share
         mean += share * expert.mean
         shares.append(share)
@@ -106,7 +120,7 @@ def kl_from_standard_normal(q: Gaussian) -> Array:
       >>> float(gaussian.kl_from_standard_normal(q))
       0.5
     """
-    return 0.5 * jnp.sum(q.var + jnp.square(q.mean) - 1.0 - jnp.log(q.var), axis=-1)
+    return 0.5 * jnp.sum(q.var + jnp.square(q.mean) - 1.0 - q.log_var, axis=-1)
 
 
 def expected_sigmoid_logit(mean: Array, var: Array) -> Array:
@@ -147,7 +161,7 @@ def sample(key: Array, q: Gaussian, num_samples: int) -> Array:
     """
     shape, dtype = (num_samples, *q.mean.shape), q.mean.dtype
     noise = unbatched(lambda key: jax.random.normal(key, shape, dtype), key)
-    return q.mean + jnp.sqrt(q.var) * noise
+    return q.mean + q.std * noise
 
 
 def _selected(
@@ -159,3 +173,7 @@ def _selected(
         a = jnp.broadcast_to(jnp.asarray(a, var.dtype), var.shape[:-1])[..., None]
         # A missing expert may contain anything, NaN included: select before any arithmetic.
         yield a, Gaussian(jnp.where(a > 0, mean, 0.0), jnp.where(a > 0, var, 1.0))
+
+
+def _positive(var: Array) -> Array:
+    return jnp.maximum(var, SMALLEST_VAR)

@@ -79,7 +79,7 @@ class LDDU(nn.Module):
             cost, not the result, and needs `config.mask_padding`.
 
         Returns:
-          A `Prediction`, without `aleatoric` and `epistemic` (see `lddu.uncertainty`).
+          A `Prediction`, without the fields that compare ensemble members.
 
         Raises:
           ValueError: If there is a packing without `config.mask_padding`.

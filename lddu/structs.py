@@ -78,18 +78,25 @@ class Prediction:
     Attributes:
       probs: (B, C) probability that each label is present.
       logits: (B, C) log-odds of `probs`.
-      logit_mean: (B, C) mean of the Gaussian logit.
-      logit_var: (B, C) variance of the Gaussian logit (aleatoric, from the latent variance).
-      latents: name -> Gaussian with (B, C, Z) mean and variance, one per modality.
-      fused: Gaussian with (B, C, Z) mean and variance, after fusion.
+      logit_mean: (B, C) mean of the Gaussian logit; over members, their mean.
+      logit_var: (B, C) variance of the Gaussian logit, from the latent variance (aleatoric); over
+        members, their mean.
+      latents: name -> Gaussian with (B, C, Z) mean and variance, one per modality. Of several
+        members, those of the first: members share no latent space.
+      fused: Gaussian with (B, C, Z) mean and variance, after fusion; the first member's.
       weights: (B, C, M) share of the fused precision that each modality supplies (with "equal"
         fusion, of the mean), in the order of the configuration's modalities; 0 for a missing one.
         The prior has the rest.
       unimodal_logits: (B, C, M) log-odds from each modality's own posterior alone.
       direct_logits: (B, C) log-odds of the direct probability; fusion "gate" only.
-      aleatoric: (B, C) mean over members of p (1 - p), each member calibrated; see
-        `lddu.uncertainty`. None from the model itself, set by `Predictor`.
-      epistemic: (B, C) variance of p over members, each calibrated; zero for one member.
+      aleatoric: (B, C) part of `total` that the members expect on average.
+      epistemic: (B, C) part of `total` that is the members' disagreement; 0 for one member.
+      logit_disagreement: (B, C) variance over members of the mean of the Gaussian logit
+        (epistemic); 0 for one member. Added to `logit_var`, it is the variance of their mixture.
+
+    The last three are None from the model itself and set by `Predictor`. The two parts split the
+    variance `total` of a label in the proportion in which the law of total variance splits that of
+    the members, each calibrated; see `lddu.uncertainty.decompose_variance`.
     """
 
     probs: Array
@@ -103,3 +110,9 @@ class Prediction:
     direct_logits: Array | None = None
     aleatoric: Array | None = None
     epistemic: Array | None = None
+    logit_disagreement: Array | None = None
+
+    @property
+    def total(self) -> Array | None:
+        """The variance (B, C) of a label, probs (1 - probs) = aleatoric + epistemic."""
+        return None if self.probs is None else self.probs * (1 - self.probs)

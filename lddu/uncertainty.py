@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from lddu.gaussian import Gaussian
+from lddu.gaussian import SMALLEST_VAR, Gaussian
 
 ArrayLike = jax.typing.ArrayLike
 
@@ -30,7 +30,7 @@ class Uncertainty(NamedTuple):
     total: Array
 
 
-def decompose_variance(member_probs: ArrayLike) -> Uncertainty:
+def decompose_variance(member_probs: ArrayLike, probs: ArrayLike | None = None) -> Uncertainty:
     """Splits the variance of a Bernoulli label by the law of total variance.
 
     With p = mean_k p_k:
@@ -39,14 +39,20 @@ def decompose_variance(member_probs: ArrayLike) -> Uncertainty:
         aleatoric = mean_k p_k (1 - p_k)
         epistemic = mean_k (p_k - p)^2      the variance over members, divided by K
 
+    The probability of a calibrated ensemble is not the mean of its calibrated members. For another
+    probability than the mean, given as `probs`, total is probs (1 - probs), split in the same
+    proportion.
+
     Args:
       member_probs: (K, N, C) probabilities in [0, 1]; any shape after the axis of members.
+      probs: (N, C) probabilities of the ensemble, such as `Prediction.probs`; None takes the mean
+        of the members.
 
     Returns:
       An `Uncertainty` of (N, C) variances.
 
     Raises:
-      ValueError: If there are no members.
+      ValueError: If there are no members, or `probs` has another shape than each of them.
 
     References:
       Depeweg et al., "Decomposition of Uncertainty in Bayesian Deep Learning for Efficient and
@@ -61,11 +67,18 @@ def decompose_variance(member_probs: ArrayLike) -> Uncertainty:
     """
     member_probs = _members(member_probs)
     mean = jnp.mean(member_probs, axis=0)
-    return Uncertainty(
-        aleatoric=jnp.mean(member_probs * (1 - member_probs), axis=0),
-        epistemic=jnp.mean(jnp.square(member_probs - mean), axis=0),
-        total=mean * (1 - mean),
-    )
+    epistemic = jnp.mean(jnp.square(member_probs - mean), axis=0)
+    total = mean * (1 - mean)
+    if probs is None:
+        aleatoric = jnp.mean(member_probs * (1 - member_probs), axis=0)
+        return Uncertainty(aleatoric, epistemic, total)
+    # Members that are certain and agree have a variance of 0, and share 0 of it.
+    share = jnp.minimum(epistemic / jnp.maximum(total, SMALLEST_VAR), 1.0)
+    probs = jnp.asarray(probs, float)
+    if probs.shape != mean.shape:
+        raise ValueError(f"probs has shape {probs.shape}, must be {mean.shape} as of each member")
+    total = probs * (1 - probs)
+    return Uncertainty((1 - share) * total, share * total, total)
 
 
 def decompose_entropy(member_probs: ArrayLike) -> Uncertainty:
@@ -123,12 +136,12 @@ def latent_noise(latent: Gaussian) -> Array:
     Example:
       >>> import jax.numpy as jnp
       >>> from lddu import uncertainty
-      >>> from lddu.gaussian import Gaussian
+      >>> from lddu.gaussian import SMALLEST_VAR, Gaussian
       >>> latent = Gaussian(jnp.zeros((1, 1, 2)), jnp.array([[[jnp.e, 1.0]]]))
       >>> round(float(uncertainty.latent_noise(latent)[0, 0]), 4)
       0.5
     """
-    return jnp.mean(jnp.log(latent.var), axis=-1)
+    return jnp.mean(latent.log_var, axis=-1)
 
 
 def decision_risk(probs: ArrayLike, thresholds: ArrayLike = 0.5) -> Array:

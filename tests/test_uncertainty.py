@@ -38,6 +38,31 @@ def test_variance_is_the_variance_of_a_draw_from_a_random_member():
     np.testing.assert_allclose(split.total, bernoulli(p.mean(0)).var(), rtol=1e-5)
 
 
+def test_variance_of_another_probability_is_split_as_that_of_the_members():
+    # Members of variance 0.21 = 0.2 + 0.01, and a probability of variance 0.25.
+    split = decompose_variance([[[0.2]], [[0.4]]], [[0.5]])
+    np.testing.assert_allclose(np.ravel(split), [0.25 * 20 / 21, 0.25 / 21, 0.25], rtol=1e-5)
+    p = np.random.default_rng(0).random((4, 5, 3))
+    for got, want in zip(decompose_variance(p, p.mean(0)), decompose_variance(p), strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-6)
+    with pytest.raises(ValueError, match=r"probs has shape \(3,\), must be \(5, 3\)"):
+        decompose_variance(p, p[0, 0])
+
+
+@given(p=members, probs=members)
+@settings(max_examples=30, deadline=None)
+def test_the_parts_of_another_probability_are_bounded_and_sum_to_its_variance(p, probs):
+    parts = JITTED[decompose_variance](p, probs[0])
+    for part in parts:
+        assert np.all(part >= 0)
+        assert np.all(part <= 0.25 + 1e-6)
+    np.testing.assert_allclose(parts.total, probs[0] * (1 - probs[0]), atol=1e-6)
+    np.testing.assert_allclose(parts.aleatoric + parts.epistemic, parts.total, atol=1e-6)
+    alone = JITTED[decompose_variance](p[:1], probs[0])
+    np.testing.assert_array_equal(alone.epistemic, 0)
+    np.testing.assert_array_equal(alone.aleatoric, alone.total)
+
+
 def test_entropy_equals_scipy_and_scikit_learn():
     p = np.random.default_rng(1).random((4, 5, 3))
     split = decompose_entropy(p)

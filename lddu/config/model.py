@@ -100,7 +100,7 @@ class ModelConfig:
       latent_hidden: Widths of the MLP before the latent Gaussians.
       latent: Number of latent dimensions Z of each Gaussian.
       variance: How a network output becomes a variance: by "softplus" plus a floor, or by "exp",
-        as in the official code, which is unbounded at both ends.
+        as in the official code.
       variance_floor: Smallest latent variance under "softplus".
       initial_variance: Latent variance of every modality before training.
       samples: Number of reparameterised samples for E[sigmoid(logit)] in training; 0 uses the

@@ -51,7 +51,8 @@ def export_onnx(predictor: Predictor, path: str | os.PathLike) -> Path:
       probs: (B, C) float32, calibrated.
       decisions: (B, C) bool, probs at or above the thresholds.
       aleatoric, epistemic: (B, C) float32, the two parts of the variance of a label.
-      logit_var (B, C) and weights (B, C, M): float32, with the fusions precision and equal.
+      logit_var and logit_disagreement (B, C), weights (B, C, M): float32, with the fusions
+        precision and equal.
 
     The metadata entry "lddu" is JSON: names of labels and modalities in order, thresholds. The file
     does not check its input: real steps must be finite, and T must not exceed the length. It

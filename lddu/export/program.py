@@ -15,7 +15,7 @@ from lddu.predictor.network import Outputs, compiled_forward
 from lddu.structs import Batch, Modality
 from lddu.version import __version__
 
-OPTIONAL = ("logit_var", "weights")  # outputs of some fusions only
+OPTIONAL = ("logit_var", "logit_disagreement", "weights")  # outputs of some fusions only
 
 
 def prediction(predictor: Predictor) -> Callable[..., dict[str, jax.Array]]:

@@ -68,8 +68,8 @@ class ExportedPredictor:
 
         Returns:
           Name -> array: "probs", "decisions" (bool), "aleatoric" and "epistemic" (B, C); where the
-          fusion has them also "logit_var" (B, C) and "weights" (B, C, M). The fields of
-          `lddu.Prediction` of the same names say what they are.
+          fusion has them also "logit_var" and "logit_disagreement" (B, C) and "weights" (B, C, M).
+          The fields of `lddu.Prediction` of the same names say what they are.
 
         Raises:
           ValueError: If the input does not fit the model; says how. Also where this process runs

@@ -44,8 +44,9 @@ compiled once per process.
 
 Outputs, for C labels and M modalities, in the orders of model.json: probs (B, C) calibrated
 probabilities; decisions (B, C) bool, probs at or above the thresholds; aleatoric and epistemic
-(B, C), the two parts of the variance of a label; where the model has them, logit_var (B, C) and
-weights (B, C, M), the share of each modality.
+(B, C), the two parts of the variance p (1 - p) of a label; where the model has them, logit_var and
+logit_disagreement (B, C), the same two parts for the log-odds, and weights (B, C, M), the share of
+each modality.
 
 Real steps must be finite and names and widths must fit: lddu.export.load checks, this does not.
 

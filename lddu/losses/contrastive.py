@@ -25,7 +25,7 @@ def embed(q: Gaussian, similarity: Similarity) -> Array:
     """
     if similarity == "bhattacharyya":
         return jnp.concatenate([q.mean, q.var], -1)
-    unit = [_unit(q.mean), _unit(jnp.sqrt(q.var))]
+    unit = [_unit(q.mean), _unit(q.std)]
     return jnp.concatenate(unit, -1)
 
 
@@ -47,13 +47,15 @@ def compare(a: Array, b: Array, similarity: Similarity) -> Array:
         return 0.5 * (a @ b.T)  # the norm of each is sqrt(2)
     z = a.shape[-1] // 2
 
+    others = Gaussian(b[:, :z], b[:, z:])
+
     def against_all(row: Array) -> Array:
-        # The floor keeps empty bank slots, of variance 0, finite.
-        var, others = row[z:], jnp.maximum(b[:, z:], 1e-12)
-        middle = 0.5 * (var + others)
-        gap = jnp.square(row[:z] - b[:, :z]) / middle
-        distance = 0.125 * gap + 0.5 * (jnp.log(middle) - 0.5 * (jnp.log(var) + jnp.log(others)))
-        return jnp.exp(-distance.mean(-1))
+        own = Gaussian(row[:z], row[z:])
+        middle = Gaussian(own.mean - others.mean, 0.5 * own.var + 0.5 * others.var)
+        # Clipped so that its square is finite; the similarity is 0 by then.
+        gap = jnp.clip(middle.mean / middle.std, -1e6, 1e6)
+        narrowing = middle.log_var - 0.5 * (own.log_var + others.log_var)
+        return jnp.exp(-(0.125 * jnp.square(gap) + 0.5 * narrowing).mean(-1))
 
     return jax.lax.map(jax.checkpoint(against_all), a, batch_size=64)
 
@@ -184,5 +186,10 @@ def label_state_classes(
 
 
 def _unit(x: Array) -> Array:
+    """Scales vectors to norm 1, those far shorter than 1e-6 to less."""
+    # Divided by the largest entry, so that squares are finite.
+    largest = jax.lax.stop_gradient(jnp.maximum(jnp.abs(x).max(-1, keepdims=True), 1.0))
+    x = x / largest
     # An epsilon inside the root: the gradient of a norm at zero is infinite otherwise.
-    return x * jax.lax.rsqrt(jnp.square(x).sum(-1, keepdims=True) + 1e-12)
+    square = jnp.square(x).sum(-1, keepdims=True) + 1e-12 / jnp.square(largest)
+    return x * jax.lax.rsqrt(square)

@@ -37,8 +37,10 @@ def objective(
     present = batch.observed(names)
     counts = (weight > 0)[:, None] & present
 
+    share_of_row = weight / jnp.where(weight.sum() > 0, weight.sum(), 1.0)
+
     def mean(per_row: Array) -> Array:
-        return (per_row * weight).sum() / jnp.maximum(weight.sum(), 1e-12)
+        return (per_row * share_of_row).sum()
 
     def mean_over_present(per_modality: Array) -> Array:
         share = present / jnp.maximum(present.sum(-1, keepdims=True), 1)

@@ -17,8 +17,8 @@ _KNOTS = 256  # of isotonic maps; few labels have more
 def combine(members: Members, calibrator: Calibrator) -> Prediction:
     """Computes the calibrated prediction of the ensemble.
 
-    The calibrator acts on the log-odds of the members' mean probability; for the two parts of the
-    uncertainty, the same map acts on each member's log-odds.
+    The calibrator acts on the log-odds of the members' mean probability; for the shares of the two
+    parts of the uncertainty, the same map acts on each member's log-odds.
 
     Args:
       members: Uncalibrated predictions of the members.
@@ -70,9 +70,10 @@ def combined_fields(
         return jnp.where(seen[:, None], calibrate(logits), logits)
 
     together = where_seen(mean_logits(logits))
-    parts = uncertainty.decompose_variance(jax.nn.sigmoid(where_seen(logits)))
+    probs = jax.nn.sigmoid(together)
+    parts = uncertainty.decompose_variance(jax.nn.sigmoid(where_seen(logits)), probs)
     return {
-        "probs": jax.nn.sigmoid(together),
+        "probs": probs,
         "logits": together,
         "aleatoric": parts.aleatoric,
         "epistemic": parts.epistemic,

@@ -184,9 +184,9 @@ def ensemble(members: Prediction) -> Prediction:
       members: A prediction whose leaves have a leading axis of members.
 
     Returns:
-      A prediction of the ensemble, without `probs`, `logits`, `aleatoric` and `epistemic`. The
-      logits' moments are those of the members' mixture, weights and unimodal logits are means, and
-      the latent distributions are the first member's, because members share no latent space.
+      A prediction of the ensemble, without `probs`, `logits`, `aleatoric` and `epistemic`: moments
+      of the logits, weights and unimodal logits are means over members, `logit_disagreement` is the
+      variance over members, and the latent distributions are the first member's.
     """
 
     def mean(leaf: jax.Array | None) -> jax.Array | None:
@@ -195,17 +195,15 @@ def ensemble(members: Prediction) -> Prediction:
     def first(tree: Any) -> Any:
         return jax.tree.map(lambda x: x[0], tree)
 
-    logit_var = None
-    if members.logit_var is not None:
-        logit_var = members.logit_var.mean(0) + members.logit_mean.var(0)
     return empty_prediction().replace(
         logit_mean=mean(members.logit_mean),
-        logit_var=logit_var,
+        logit_var=mean(members.logit_var),
         latents=first(members.latents),
         fused=first(members.fused),
         weights=mean(members.weights),
         unimodal_logits=mean(members.unimodal_logits),
         direct_logits=mean(members.direct_logits),
+        logit_disagreement=jax.tree.map(lambda x: x.var(0), members.logit_mean),
     )
 
 

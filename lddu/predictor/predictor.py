@@ -80,9 +80,9 @@ class Predictor:
             returns all fields, of which `latents` is the largest: 2 M C Z numbers per sample.
 
         Returns:
-          A `Prediction` of NumPy arrays. With K members, `probs` is their mean (calibrated),
-          `aleatoric` and `epistemic` are computed from their probabilities, each calibrated by the
-          same map, and `lddu.predictor.network.ensemble` describes the other fields.
+          A `Prediction` of NumPy arrays. With K members, `probs` is their mean (calibrated), and
+          the shares of `aleatoric` and `epistemic` in its variance come from their probabilities,
+          each calibrated by the same map.
 
         Raises:
           ValueError: If the batch does not fit the model; says how.
@@ -176,7 +176,7 @@ class Predictor:
         """Predicts with every ensemble member alone.
 
         `lddu.uncertainty.decompose_entropy` and `decompose_variance` take the result; the parts
-        that the latter computes are `aleatoric` and `epistemic` of `predict`.
+        that the latter computes with the `probs` of `predict` are its `aleatoric` and `epistemic`.
 
         Args:
           batch: Raw inputs, as in `predict`.

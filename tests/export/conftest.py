@@ -9,6 +9,7 @@ import scipy.special
 
 from lddu import config
 from lddu.calibration import Isotonic, Matrix, apply
+from lddu.export.program import OPTIONAL
 
 LOGIT = 1e-4  # by which uncalibrated logits may differ, relative and absolute; far above rounding
 ROUNDING = 1e-5  # of a probability
@@ -38,7 +39,7 @@ def assert_promise():
     """
 
     def check(outputs, predictor, batch):
-        members = predictor.members(batch, batch_size=40, fields=("logit_var", "weights"))
+        members = predictor.members(batch, batch_size=40, fields=OPTIONAL)
         uncalibrated = predictor.combine(members, calibrated=False)
         low, high = interval(predictor.calibrator, uncalibrated.logits, members.seen)
         probs = np.asarray(outputs["probs"])
@@ -50,13 +51,20 @@ def assert_promise():
         sure = (low - ROUNDING > predictor.thresholds) | (high + ROUNDING < predictor.thresholds)
         want = predictor.decide(uncalibrated.replace(probs=(low + high) / 2))
         np.testing.assert_array_equal(decided[sure], want[sure])
-        # p (1 - p) changes by no more than p, and the variance of members by at most twice that.
-        low, high = interval(predictor.calibrator, members.logits, members.seen)
-        allowed = (high - low).max(0) + 2 * ROUNDING
+        # The variance p (1 - p) changes by no more than p. The epistemic share of it is a ratio of
+        # the members': a variance, which changes by at most twice as much as they, to theirs.
         exact = predictor.combine(members)
-        assert (np.abs(outputs["aleatoric"] - exact.aleatoric) <= allowed).all()
-        assert (np.abs(outputs["epistemic"] - exact.epistemic) <= 2 * allowed).all()
-        for name in ("logit_var", "weights"):
+        of_total = high - low + 2 * ROUNDING
+        low, high = interval(predictor.calibrator, members.logits, members.seen)
+        of_members = (high - low).max(0) + 2 * ROUNDING
+        mean = ((low + high) / 2).mean(0)
+        variance = np.maximum(mean * (1 - mean) - of_members, 1e-9)
+        allowed = of_total + exact.total * np.minimum(3 * of_members / variance, 1)
+        for name in ("aleatoric", "epistemic"):
+            assert (np.abs(outputs[name] - getattr(exact, name)) <= allowed).all()
+        together = np.asarray(outputs["aleatoric"]) + np.asarray(outputs["epistemic"])
+        np.testing.assert_allclose(together, probs.astype(float) * (1 - probs), atol=1e-6)
+        for name in OPTIONAL:
             assert (name in outputs) == (getattr(exact, name) is not None)
             if name in outputs:
                 want = getattr(exact, name)

@@ -13,7 +13,7 @@ from lddu import cli, config
 from lddu.calibration import Identity, Isotonic, Temperature
 from lddu.data.batching import take
 from lddu.data.normalize import Normalizer
-from lddu.export import onnx, stablehlo
+from lddu.export import onnx, program, stablehlo
 from lddu.structs import Batch, Modality
 
 
@@ -74,7 +74,7 @@ def test_it_says_what_the_predictor_says_for_any_rows_and_lengths(
     # What is compared is calibrated, of members that differ, and decides both ways.
     assert isinstance(predictor.calibrator, Isotonic)
     got = run(opened, data)
-    assert set(got) == {"probs", "decisions", "aleatoric", "epistemic", "logit_var", "weights"}
+    assert set(got) == {"probs", "decisions", "aleatoric", "epistemic", *program.OPTIONAL}
     raw = predictor.predict(data, batch_size=40, calibrated=False)
     assert np.abs(raw.probs - got["probs"]).max() > 0.01
     assert got["epistemic"].max() > 1e-4

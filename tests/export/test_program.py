@@ -112,7 +112,7 @@ def test_the_function_says_what_the_predictor_says(fitted_toy, toy_inputs, asser
     values = {name: m.values for name, m in toy_inputs.modalities.items()}
     mask = {name: m.mask for name, m in toy_inputs.modalities.items()}
     got = jax.jit(run)(values, mask, toy_inputs.present)
-    assert set(got) == {"probs", "decisions", "aleatoric", "epistemic", "logit_var", "weights"}
+    assert set(got) == {"probs", "decisions", "aleatoric", "epistemic", *program.OPTIONAL}
     assert_promise(got, fitted_toy, toy_inputs)
 
 

@@ -16,7 +16,7 @@ from lddu import cli, config
 from lddu.calibration import Isotonic
 from lddu.data.batching import take
 from lddu.export import reader, stablehlo
-from lddu.export.program import describe
+from lddu.export.program import OPTIONAL, describe
 from lddu.structs import Batch, Modality
 
 
@@ -43,7 +43,7 @@ def test_an_exported_model_says_what_the_predictor_says(
     fitted_toy, model, toy_inputs, assert_promise
 ):
     got = model(toy_inputs)
-    assert set(got) == {"probs", "decisions", "aleatoric", "epistemic", "logit_var", "weights"}
+    assert set(got) == {"probs", "decisions", "aleatoric", "epistemic", *OPTIONAL}
     assert_promise(got, fitted_toy, toy_inputs)
     # What is compared is calibrated, decided by label, and of members that differ.
     assert isinstance(fitted_toy.calibrator, Isotonic)

@@ -10,11 +10,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.special
+import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from lddu import config, uncertainty
+from lddu import config
 from lddu.calibration import Identity, Isotonic, Platt, apply
 from lddu.data.corruptions import subset
 from lddu.predictor import combination, network
@@ -83,11 +84,28 @@ def test_every_calibrator_acts_on_the_mean_and_on_each_member(fitted, toy_member
     for k in range(3):
         want = scipy.special.expit(apply(state, toy_members.logits[k]))
         close(members[k][seen], np.asarray(want)[seen])
-    parts = uncertainty.decompose_variance(members)
-    np.testing.assert_allclose(prediction.aleatoric, parts.aleatoric, atol=1e-5)
-    np.testing.assert_allclose(prediction.epistemic, parts.epistemic, atol=1e-5)
+    # The variance of a label of the ensemble's probability, split as the members' variance is.
+    share = members.var(0, dtype=float) / scipy.stats.bernoulli(members.mean(0, dtype=float)).var()
+    total = scipy.stats.bernoulli(prediction.probs).var()
+    np.testing.assert_allclose(prediction.epistemic, share * total, atol=1e-5)
+    np.testing.assert_allclose(prediction.aleatoric, (1 - share) * total, atol=1e-5)
     changed = np.abs(prediction.probs - raw.probs).max()
     assert changed > 0.01 if type(state) is not Identity else changed == 0
+
+
+@every
+def test_the_parts_sum_to_the_total_and_one_member_has_no_epistemic_part(
+    fitted, toy_members, method
+):
+    predictor = fitted(method)
+    for members in (toy_members, toy_members.member(1)):
+        got = predictor.combine(members)
+        assert (got.aleatoric >= 0).all()
+        assert (got.epistemic >= 0).all()
+        want = got.probs.astype(float) * (1 - got.probs.astype(float))
+        np.testing.assert_allclose(got.total, want, atol=1e-6)
+        np.testing.assert_allclose(got.aleatoric + got.epistemic, want, atol=1e-6)
+        assert got.epistemic.any() == (len(members.logits) > 1)
 
 
 @every

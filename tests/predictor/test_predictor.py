@@ -40,6 +40,8 @@ def test_shapes_and_types(prediction):
         "unimodal_logits": (40, 2, 2),
         "aleatoric": (40, 2),
         "epistemic": (40, 2),
+        "total": (40, 2),
+        "logit_disagreement": (40, 2),
     }
     assert {name: getattr(prediction, name).shape for name in shapes} == shapes
     assert all(isinstance(leaf, np.ndarray) for leaf in jax.tree.leaves(prediction))
@@ -179,12 +181,12 @@ def test_an_ensemble_is_the_mean_of_its_members(toy, toy_data, alone):
     same(together.epistemic, probs.var(0))
     same(together.aleatoric, (probs * (1 - probs)).mean(0))
     same(together.aleatoric + together.epistemic, together.probs * (1 - together.probs))
-    # The moments of the mixture of the members' Gaussian logits.
     mean, var = (
         np.stack([getattr(p, f"logit_{m}") for p in alone]).astype(float) for m in ("mean", "var")
     )
     same(together.logit_mean, mean.mean(0))
-    np.testing.assert_allclose(together.logit_var, var.mean(0) + mean.var(0), rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(together.logit_var, var.mean(0), rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(together.logit_disagreement, mean.var(0), rtol=1e-3, atol=1e-4)
     close(together.fused, alone[0].fused)
     close(together.latents, alone[0].latents)
     same(together.weights, np.stack([p.weights for p in alone]).mean(0))
@@ -193,6 +195,7 @@ def test_an_ensemble_is_the_mean_of_its_members(toy, toy_data, alone):
 
 def test_one_member_agrees_with_itself(toy, alone):
     assert not alone[1].epistemic.any()
+    assert not alone[1].logit_disagreement.any()
     assert [record["member"] for record in toy.member(1).history] == [1]
 
 
@@ -223,7 +226,7 @@ def test_member_probs_decompose_into_the_parts_that_predict_gives(small, toy_dat
     probs = small.member_probs(toy_data, batch_size=SIZE)
     raw = small.member_probs(toy_data, batch_size=SIZE, calibrated=False)
     assert np.abs(probs - raw).max() > 0.01
-    parts = uncertainty.decompose_variance(probs)
+    parts = uncertainty.decompose_variance(probs, prediction.probs)
     np.testing.assert_allclose(parts.aleatoric, prediction.aleatoric, atol=1e-5)
     np.testing.assert_allclose(parts.epistemic, prediction.epistemic, atol=1e-5)
     p = small.predict(toy_data, batch_size=SIZE, calibrated=False).probs.astype(float)
