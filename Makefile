@@ -13,7 +13,7 @@ SUITE := $(TESTS) -m "not repeated"
 # Other machines, imitated: programs optimised as users run them (the tests' own are not), older
 # vector instructions, other numbers of workers, another order of the tests, and one slow core with
 # a busy neighbour.
-OPTIMISED := --xla_backend_optimization_level=3 --xla_llvm_disable_expensive_passes=false
+OPTIMISED := --xla_backend_optimization_level=3
 OLDER := --xla_cpu_max_isa=AVX2
 RANDOM := -o addopts="-q --strict-markers --import-mode=importlib -p no:cacheprovider"
 

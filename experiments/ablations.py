@@ -117,7 +117,7 @@ def start(training: Batch, args: Args) -> Config:
     shapes = {name: (m.values.shape[-1], m.values.shape[1]) for name, m in modalities}
     labels = [f"label {c}" for c in range(training.labels.shape[1])]
     budget = {"train.epochs": args.epochs, "train.members": args.seeds}
-    changes = dict(config.parse(change) for change in args.set)
+    changes = config.parse_all(args.set)
     return config.replace(config.paper(shapes, labels), {**SIZES, **budget, **changes})
 
 

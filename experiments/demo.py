@@ -17,6 +17,7 @@ import tyro
 import lddu
 from lddu import config
 from lddu.data import synthetic
+from lddu.data.synthetic import Synthetic
 from lddu.predictor import train_only
 from lddu.runs import baselines
 from lddu.runs.evaluation import at_shared_thresholds
@@ -54,15 +55,18 @@ CHANGES = {
 }
 
 
+def splits(samples: int, seed: int) -> tuple[Synthetic, Synthetic, Synthetic]:
+    """Returns training samples, and at most 3,000 for validation and 5,000 for test."""
+    sizes = (samples, min(samples, 3_000), min(samples, 5_000))
+    return tuple(synthetic.generate(n, seed=3 * seed + k) for k, n in enumerate(sizes, 1))
+
+
 def main(args: Args) -> None:
     """Runs the demo."""
     began = time.perf_counter()
 
     # ---- data -----------------------------------------------------------------------------------
-    sizes = (args.samples, min(args.samples, 3_000), min(args.samples, 5_000))
-    training, valid, test = (
-        synthetic.generate(n, seed=3 * args.seed + k) for k, n in enumerate(sizes, 1)
-    )
+    training, valid, test = splits(args.samples, args.seed)
 
     # ---- train and calibrate --------------------------------------------------------------------
     cfg = config.small(training.shapes(), training.config.labels)

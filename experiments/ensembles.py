@@ -63,7 +63,7 @@ def main(args: Args) -> None:
             "train.epochs": args.epochs,
             "train.seed": args.seed,
             "execution.parallel_members": "never",
-            **dict(config.parse(change) for change in args.set),
+            **config.parse_all(args.set),
         },
     )
 

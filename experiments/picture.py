@@ -2,10 +2,10 @@
 
     python experiments/picture.py
 
-A model is trained on synthetic data whose law is known, and its test predictions are compared with
-that law. Left: the noisier a modality, the less it counts. Middle: probabilities against those of
-the exact posterior. Right: the error among the decisions that are kept when the least certain ones
-are left to a human.
+The model of `demo.py` is trained on synthetic data whose law is known, and its test predictions are
+compared with that law. Left: the noisier a modality, the less it counts. Middle: probabilities
+against those of the exact posterior. Right: the error among the decisions that are kept when the
+least certain ones are left to a human.
 """
 
 import dataclasses
@@ -13,18 +13,12 @@ from pathlib import Path
 
 import numpy as np
 import tyro
+from demo import CHANGES, splits
 
 import lddu
 from lddu import config, metrics, plots, uncertainty
 from lddu.data import synthetic
 from lddu.runs import baselines
-
-CHANGES = {
-    "model.statistics": 64,
-    "train.batch_size": 128,
-    "train.learning_rate": 2e-3,
-    "train.average": 0.995,
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,8 +38,7 @@ class Args:
 
 def main(args: Args) -> None:
     """Trains the model and draws the picture."""
-    sizes = (args.samples, min(args.samples, 3_000), min(args.samples, 5_000))
-    train, valid, test = (synthetic.generate(n, seed=seed) for seed, n in enumerate(sizes, 1))
+    train, valid, test = splits(args.samples, seed=0)
     labels = test.batch.labels > 0.5
 
     cfg = config.small(train.shapes(), train.config.labels)

@@ -77,7 +77,7 @@ def main(args: Args) -> None:
     modalities = training.modalities.items()
     shapes = {name: (m.values.shape[-1], m.values.shape[1]) for name, m in modalities}
     base = config.replace(config.small(shapes, labels), {**CHANGES, "train.epochs": args.epochs})
-    base = config.replace(base, dict(config.parse(change) for change in args.set))
+    base = config.replace(base, config.parse_all(args.set))
     scale = fit_normalizer(training).std
 
     # ---- train, damage, score -------------------------------------------------------------------

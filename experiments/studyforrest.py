@@ -79,7 +79,7 @@ def main(args: Args) -> None:
     cfg = config.replace(
         config.small(folds[0].shapes(), TASK_LABELS), {**CHANGES, "train.members": args.seeds}
     )
-    cfg = config.replace(cfg, dict(config.parse(change) for change in args.set))
+    cfg = config.replace(cfg, config.parse_all(args.set))
 
     # ---- fit and predict, fold by fold ----------------------------------------------------------
     done = []

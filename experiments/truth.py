@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import tyro
-from demo import CHANGES
+from demo import CHANGES, splits
 from scipy.stats import spearmanr
 
 import lddu
@@ -47,10 +47,7 @@ def main(args: Args) -> None:
     began = time.perf_counter()
     scores, weights = [], []
     for seed in range(args.seeds):
-        sizes = (args.samples, min(args.samples, 3_000), min(args.samples, 5_000))
-        train, valid, test = (
-            synthetic.generate(n, seed=3 * seed + k) for k, n in enumerate(sizes, 1)
-        )
+        train, valid, test = splits(args.samples, seed)
         cfg = config.small(train.shapes(), train.config.labels)
         cfg = config.replace(cfg, {**CHANGES, "train.epochs": args.epochs, "train.seed": seed})
         predictor = lddu.fit(cfg, train.batch, valid.batch, folder=args.out / f"seed-{seed}")

@@ -72,11 +72,11 @@ def decompose_variance(member_probs: ArrayLike, probs: ArrayLike | None = None) 
     if probs is None:
         aleatoric = jnp.mean(member_probs * (1 - member_probs), axis=0)
         return Uncertainty(aleatoric, epistemic, total)
-    # Members that are certain and agree have a variance of 0, and share 0 of it.
-    share = jnp.minimum(epistemic / jnp.maximum(total, SMALLEST_VAR), 1.0)
     probs = jnp.asarray(probs, float)
     if probs.shape != mean.shape:
         raise ValueError(f"probs has shape {probs.shape}, must be {mean.shape} as of each member")
+    # Members that are certain and agree have a variance of 0, and share 0 of it.
+    share = jnp.minimum(epistemic / jnp.maximum(total, SMALLEST_VAR), 1.0)
     total = probs * (1 - probs)
     return Uncertainty((1 - share) * total, share * total, total)
 
@@ -136,7 +136,7 @@ def latent_noise(latent: Gaussian) -> Array:
     Example:
       >>> import jax.numpy as jnp
       >>> from lddu import uncertainty
-      >>> from lddu.gaussian import SMALLEST_VAR, Gaussian
+      >>> from lddu.gaussian import Gaussian
       >>> latent = Gaussian(jnp.zeros((1, 1, 2)), jnp.array([[[jnp.e, 1.0]]]))
       >>> round(float(uncertainty.latent_noise(latent)[0, 0]), 4)
       0.5

@@ -9,7 +9,7 @@ import numpy as np
 
 from lddu.calibration import inputs
 from lddu.calibration.calibrators import CALIBRATORS, Calibrator, apply
-from lddu.calibration.groups import numbered
+from lddu.metrics import checks
 from lddu.metrics.calibration import CLIP
 
 ArrayLike = jax.typing.ArrayLike
@@ -138,7 +138,7 @@ def _fits(candidates) -> dict[str, Callable[..., Calibrator]]:
 
 def _units(groups: ArrayLike | None, rows: int, folds: int) -> np.ndarray:
     """Returns the (N,) group of each row as a number counted from 0."""
-    unit = numbered(groups, rows)
+    unit = checks.groups(groups, rows)
     if not 2 <= folds <= unit.max() + 1:
         raise ValueError(
             f"folds={folds} must be at least 2 and at most the number of independent groups (rows "

@@ -1,33 +1,13 @@
-"""Groups of dependent rows, such as the windows of one film: numbered, and averaged."""
+"""Averages within groups of dependent rows, such as the windows of one film."""
 
 import numpy as np
-from numpy.typing import ArrayLike
-
-
-def numbered(groups: ArrayLike | None, rows: int) -> np.ndarray:
-    """Returns the group of each row as a number counted from 0.
-
-    Args:
-      groups: (N,) names or numbers; None makes every row a group of its own.
-      rows: Number of rows N.
-
-    Returns:
-      (N,) integers.
-
-    Raises:
-      ValueError: If `groups` does not have one entry per row.
-    """
-    groups = np.arange(rows) if groups is None else np.asarray(groups)
-    if groups.shape != (rows,):
-        raise ValueError(f"groups has shape {groups.shape}, must be one group per row, ({rows},)")
-    return np.unique(groups, return_inverse=True)[1]
 
 
 def weights(unit: np.ndarray, counted: np.ndarray) -> np.ndarray:
     """Returns the weight of each row in the average of its group.
 
     Args:
-      unit: (N,) group of each row, from `numbered`.
+      unit: (N,) group of each row, counted from 0.
       counted: (N,) bool, whether the row counts.
 
     Returns:

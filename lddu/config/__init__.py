@@ -6,7 +6,7 @@ configurations: every loss term has a weight, and weight 0 leaves it out of the 
 """
 
 from lddu.config.calibration import CalibrationConfig, CalibrationMethod
-from lddu.config.editing import parse, replace
+from lddu.config.editing import parse, parse_all, replace
 from lddu.config.execution import ExecutionConfig
 from lddu.config.loss import LossConfig, Similarity
 from lddu.config.model import EncoderConfig, Fusion, ModalityConfig, ModelConfig
@@ -32,6 +32,7 @@ __all__ = [
     "default",
     "paper",
     "parse",
+    "parse_all",
     "replace",
     "small",
     "tiny",

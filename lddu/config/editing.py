@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from lddu.config.schema import Config
@@ -48,6 +48,21 @@ def _replace(node: Any, changes: Mapping[str, Any], prefix: str) -> Any:
     for name, below in inner.items():
         new[name] = _replace(new.get(name, getattr(node, name)), below, f"{prefix}{name}.")
     return dataclasses.replace(node, **new)
+
+
+def parse_all(changes: Iterable[str]) -> dict[str, Any]:
+    """Reads changes as typed on a command line; of one path, the last counts.
+
+    Args:
+      changes: Texts such as "train.epochs=3", each as `parse` takes it.
+
+    Returns:
+      Path -> value, as `replace` takes them.
+
+    Raises:
+      ValueError: If one has no "=".
+    """
+    return dict(parse(change) for change in changes)
 
 
 def parse(change: str) -> tuple[str, Any]:

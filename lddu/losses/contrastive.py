@@ -46,7 +46,6 @@ def compare(a: Array, b: Array, similarity: Similarity) -> Array:
     if similarity == "cosine":
         return 0.5 * (a @ b.T)  # the norm of each is sqrt(2)
     z = a.shape[-1] // 2
-
     others = Gaussian(b[:, :z], b[:, z:])
 
     def against_all(row: Array) -> Array:

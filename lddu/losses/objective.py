@@ -36,7 +36,6 @@ def objective(
     names = model.modality_names
     present = batch.observed(names)
     counts = (weight > 0)[:, None] & present
-
     share_of_row = weight / jnp.where(weight.sum() > 0, weight.sum(), 1.0)
 
     def mean(per_row: Array) -> Array:

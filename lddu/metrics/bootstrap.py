@@ -171,13 +171,8 @@ def _scores(
     """Scores V models on all rows, on resamples (V, R, K) and on jackknife samples (V, J, K)."""
     checks.at_least_one("resamples", resamples)
     checks.fraction("level", level)
-    unit = checks.groups(groups, _rows(views))
+    unit = checks.units(groups, _rows(views), "a bootstrap")
     units = int(unit.max()) + 1
-    if units < 2:
-        kind = "row" if groups is None else "group"
-        raise ValueError(
-            f"{units} {kind} of {len(unit)} rows: a bootstrap needs at least two {kind}s"
-        )
     like, calls = boundary.watch(metric, *views[0])
     if calls and not isinstance(like, Mapping):
         raise ValueError(

@@ -75,10 +75,7 @@ def ece_interval(
     checks.at_least_one("draws", draws)
     checks.fraction("level", level)
     probs, labels = checks.probs_and_labels(probs, labels, soft=True)
-    unit = checks.groups(groups, len(probs))
-    if unit.max() < 1:
-        kind = "row" if groups is None else "group"
-        raise ValueError(f"1 {kind} of {len(probs)} rows: an interval needs at least two {kind}s")
+    unit = checks.units(groups, len(probs), "an interval")
     options = {"bins": bins, "binning": binning, "groups": unit}
     if average == "none":
         columns = zip(probs.T[:, :, None], labels.T[:, :, None], strict=True)

@@ -118,6 +118,20 @@ def groups(values: ArrayLike | None, rows: int) -> np.ndarray:
     return np.unique(values, return_inverse=True)[1]
 
 
+def units(groups_of_rows: ArrayLike | None, rows: int, purpose: str) -> np.ndarray:
+    """Returns `groups` of rows that are two units at least, for a `purpose` such as "a bootstrap".
+
+    Raises:
+      ValueError: As `groups`, or if there are fewer than two rows or groups.
+    """
+    unit = groups(groups_of_rows, rows)
+    count = int(unit.max(initial=-1)) + 1
+    if count < 2:
+        kind = "row" if groups_of_rows is None else "group"
+        raise ValueError(f"{count} {kind} of {rows} rows: {purpose} needs at least two {kind}s")
+    return unit
+
+
 def choice(name: str, value: Any, literal: Any) -> None:
     """Raises unless the value is one of the options of a `Literal`.
 

@@ -17,9 +17,8 @@ _DECISIONS: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
     "hamming_loss": multilabel.hamming_loss,
     "exact_match": multilabel.exact_match,
 }
-_ABSTENTIONS = {"aurc": selective.aurc, "excess_aurc": selective.excess_aurc}
 
-DECISION_METRICS = (*_DECISIONS, *_ABSTENTIONS)
+DECISION_METRICS = (*_DECISIONS, "aurc", "excess_aurc")
 """Names of the metrics of `summarise` that depend on thresholds."""
 
 
@@ -85,12 +84,9 @@ def summarise(
     }
     scores |= {name: score(decisions[name], labels) for name, score in _DECISIONS.items()}
     uncertainty = np.ravel(probs * (1 - probs))
-    risks = {
-        name: score(np.ravel(decisions[name] != labels), uncertainty)
-        for name, score in _ABSTENTIONS.items()
-    }
-    scores["aurc"] = risks["aurc"]
+    wrong = {name: np.ravel(decisions[name] != labels) for name in ("aurc", "excess_aurc")}
+    scores["aurc"] = selective.aurc(wrong["aurc"], uncertainty)
     scores["ece_adaptive"] = calibration.ece(probs, labels, binning="mass")
     scores["ece_debiased"] = debiased.ece_debiased(probs, labels)
-    scores["excess_aurc"] = risks["excess_aurc"]
+    scores["excess_aurc"] = selective.excess_aurc(wrong["excess_aurc"], uncertainty)
     return {name: float(value) for name, value in scores.items()}

@@ -9,13 +9,13 @@ import numpy as np
 from einops import rearrange
 
 from lddu import metrics
-from lddu.metrics import Difference, paired_bootstrap
+from lddu.metrics import Difference, boundary, paired_bootstrap
 from lddu.runs.predictions import ModelPredictions, RunPredictions
 from lddu.runs.scores import find_metric
 from lddu.runs.tables import align, format_table
 
 COLUMNS = ("micro_f1", "macro_f1", "jaccard_empty_zero", "auroc", "map", "nll", "brier", "ece")
-WITHOUT_DIFFERENCE = ("ece",)
+WITHOUT_DIFFERENCE = tuple(metric for metric in COLUMNS if metric in boundary.NAMES)
 """Columns whose difference has no valid interval: noise in both, by different amounts."""
 
 

@@ -54,7 +54,7 @@ class Options:
 def configure(dataset: Dataset, options: Options) -> Config:
     """Returns the preset for the shapes of a data set, changed as the options say."""
     cfg = config.PRESETS[options.preset](dataset.shapes(), dataset.labels)
-    changes = dict(config.parse(change) for change in options.set)
+    changes = config.parse_all(options.set)
     return config.replace(cfg, {"train.members": options.seeds, **changes})
 
 

@@ -3,32 +3,16 @@ import pytest
 
 from lddu.calibration import conformal
 
-FITS = {
-    "rate": conformal.fit_false_negative_rate,
-    "rate_per_label": conformal.fit_false_negative_rate_per_label,
-    "precision": conformal.fit_precision,
-    "precision_per_label": conformal.fit_precision_per_label,
-}
-every_fit = pytest.mark.parametrize("fit", FITS.values(), ids=FITS.keys())
 
-
-def simulate(n, seed=0):
-    """Over-confident probabilities and labels from common (label 0) to rare (the last)."""
-    rng = np.random.default_rng(seed)
-    logits = 2 * rng.standard_normal((n, 4)) - np.linspace(0, 2, 4)
-    return 1 / (1 + np.exp(-2 * logits)), rng.random((n, 4)) < 1 / (1 + np.exp(-logits))
-
-
-@every_fit
-def test_float32_probabilities_meet_their_own_threshold(fit):
+def test_float32_probabilities_meet_their_own_threshold(simulate, fit_sets):
     probs, labels = simulate(200)
     probs = probs.astype(np.float32)
-    state = fit(probs, labels, 0.3)
+    state = fit_sets(probs, labels, 0.3)
     exact = conformal.apply(state, probs)
     np.testing.assert_array_equal(exact, probs.astype(np.float64) >= state.threshold)
 
 
-def test_float32_probabilities_meet_their_own_threshold_by_expected_share():
+def test_float32_probabilities_meet_their_own_threshold_by_expected_share(simulate):
     probs, labels = simulate(200)
     probs = probs.astype(np.float32)
     state = conformal.fit_false_negative_rate(probs, labels, 0.3, rank="share")
@@ -37,19 +21,21 @@ def test_float32_probabilities_meet_their_own_threshold_by_expected_share():
     np.testing.assert_array_equal(conformal.apply(state, probs), shares >= state.threshold)
 
 
-def test_fallbacks_include_everything_or_nothing():
+def test_fallbacks_include_everything_or_nothing(simulate):
     probs, labels = simulate(5)
-    for fit in list(FITS.values())[:2]:
+    for fit in (
+        conformal.fit_false_negative_rate,
+        conformal.fit_false_negative_rate_per_label,
+    ):
         state = fit(probs, labels, 0.1)
         assert not np.any(state.found)
         assert conformal.apply(state, np.zeros((1, 4))).all()
-    for fit in list(FITS.values())[2:]:
+    for fit in (conformal.fit_precision, conformal.fit_precision_per_label):
         state = fit(probs, labels, 0.9)
         assert not np.any(state.found)
         assert not conformal.apply(state, np.ones((1, 4))).any()
 
 
-@every_fit
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -64,13 +50,13 @@ def test_fallbacks_include_everything_or_nothing():
         ({"level": np.nan}, "level=nan must lie"),
     ],
 )
-def test_bad_input(fit, change, message):
+def test_bad_input(fit_sets, change, message):
     arguments = {"probs": np.full((4, 2), 0.5), "labels": np.ones((4, 2)), "level": 0.5}
     with pytest.raises(ValueError, match=message):
-        fit(**arguments | change)
+        fit_sets(**arguments | change)
 
 
-def test_bad_input_to_precision_and_apply():
+def test_bad_input_to_precision_and_apply(simulate):
     probs, labels = simulate(20)
     for fit in (conformal.fit_precision, conformal.fit_precision_per_label):
         with pytest.raises(ValueError, match="confidence=1 must lie strictly"):

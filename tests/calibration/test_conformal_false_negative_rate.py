@@ -12,14 +12,6 @@ SPLITS = 500
 DEVIATIONS = 6.0  # how many standard errors a mean over splits may be off: a chance below 1e-8
 
 
-def simulate(n, seed=0, shift=0.0):
-    """Over-confident probabilities and labels from common (label 0) to rare (the last)."""
-    rng = np.random.default_rng(seed)
-    logits = 2 * rng.standard_normal((n, 4)) - np.linspace(0, 2, 4) - shift
-    labels = rng.random((n, 4)) < 1 / (1 + np.exp(-logits))
-    return 1 / (1 + np.exp(-2 * logits)), labels
-
-
 def missed(sets, labels):
     """(N,) share of each sample's true labels outside its set; 0 without any."""
     return np.sum(labels & ~sets, axis=1) / np.maximum(labels.sum(1), 1)
@@ -115,7 +107,7 @@ def test_it_is_the_largest_threshold_that_holds(seed, n, k, skip):
 
 
 @pytest.mark.parametrize("rank", ["probability", "share"])
-def test_samples_with_a_label_keep_the_level_over_random_splits(rank):
+def test_samples_with_a_label_keep_the_level_over_random_splits(simulate, rank):
     probs, labels = simulate(500, shift=1.0)
     has = labels.any(1)
     assert 0.2 < 1 - has.mean() < 0.4  # the share without any label
@@ -141,7 +133,7 @@ def test_samples_with_a_label_keep_the_level_over_random_splits(rank):
     assert np.mean(rates["zero"]) > level + error["zero"]
 
 
-def test_every_label_keeps_the_level_over_random_splits():
+def test_every_label_keeps_the_level_over_random_splits(simulate):
     probs, labels = simulate(400)
     level, n, rng = 0.15, 60, np.random.default_rng(1)
     rates = []
@@ -158,7 +150,7 @@ def test_every_label_keeps_the_level_over_random_splits():
 
 
 @pytest.mark.parametrize("level", [0.05, 0.2, 0.5])
-def test_it_equals_mapie_up_to_its_grid(level):
+def test_it_equals_mapie_up_to_its_grid(simulate, level):
     probs, labels = simulate(160, seed=5)
     labelled = labels.any(1)
     grid = np.arange(0, 1, 0.01)
@@ -171,7 +163,7 @@ def test_it_equals_mapie_up_to_its_grid(level):
 
 @given(st.integers(0, 10_000), st.floats(0.01, 0.98), st.floats(0.0, 1.0))
 @settings(max_examples=40, deadline=None)
-def test_thresholds_grow_with_the_level(seed, level, more):
+def test_thresholds_grow_with_the_level(simulate, seed, level, more):
     probs, labels = simulate(60, seed=seed)
     labels[0, 0] = True
     higher = level + more * (0.99 - level)
@@ -182,7 +174,7 @@ def test_thresholds_grow_with_the_level(seed, level, more):
         assert np.all(fit(probs, labels, higher).threshold >= fit(probs, labels, level).threshold)
 
 
-def test_the_order_of_samples_does_not_matter():
+def test_the_order_of_samples_does_not_matter(simulate):
     probs, labels = simulate(200)
     order = np.random.default_rng(0).permutation(200)
     for fit in (

@@ -4,16 +4,10 @@ import numpy as np
 import pytest
 
 from lddu.calibration import conformal
-from lddu.calibration.groups import averages, numbered, weights
+from lddu.calibration.groups import averages, weights
+from lddu.metrics import checks
 
 SPLITS = 500
-FITS = {
-    "rate": conformal.fit_false_negative_rate,
-    "rate_per_label": conformal.fit_false_negative_rate_per_label,
-    "precision": conformal.fit_precision,
-    "precision_per_label": conformal.fit_precision_per_label,
-}
-every_fit = pytest.mark.parametrize("fit", FITS.values(), ids=FITS.keys())
 
 
 def films(count, rows, spread, rng):
@@ -31,7 +25,7 @@ def flat(films, chosen):
 
 
 def test_weights_and_averages_by_hand():
-    unit = numbered(["b", "a", "b", "a", "c"], 5)
+    unit = checks.groups(["b", "a", "b", "a", "c"], 5)
     assert unit.tolist() == [1, 0, 1, 0, 2]
     counted = np.array([True, True, True, False, False])
     assert weights(unit, counted).tolist() == [0.5, 1, 0.5, 0, 0]
@@ -57,18 +51,24 @@ def test_false_negative_rate_by_hand():
     assert state.threshold == 0.2
 
 
-@every_fit
-def test_rows_are_groups_of_their_own_without_groups(fit):
+def test_rows_are_groups_of_their_own_without_groups(fit_sets):
     (probs, labels), rng = films(1, 200, 0.0, np.random.default_rng(0)), np.random.default_rng(1)
     names = rng.permutation(200)
-    plain = fit(probs[0], labels[0], 0.6)
+    plain = fit_sets(probs[0], labels[0], 0.6)
     # Bets go by the groups' numbers, so that those must be in the order of the rows.
-    given = names if "rate" in fit.__name__ else np.arange(200)
-    named = fit(probs[0], labels[0], 0.6, groups=given)
+    given = names if "rate" in fit_sets.__name__ else np.arange(200)
+    named = fit_sets(probs[0], labels[0], 0.6, groups=given)
     np.testing.assert_array_equal(plain.threshold, named.threshold)
 
 
-@pytest.mark.parametrize("fit", [FITS["rate"], FITS["rate_per_label"], FITS["precision"]])
+@pytest.mark.parametrize(
+    "fit",
+    [
+        conformal.fit_false_negative_rate,
+        conformal.fit_false_negative_rate_per_label,
+        conformal.fit_precision,
+    ],
+)
 def test_copies_of_a_row_in_its_group_are_no_new_evidence(fit):
     probs, labels = (x[0] for x in films(1, 60, 0.0, np.random.default_rng(0)))
     options = {"grid": [0.5, 0.6, 0.7]} if "precision" in fit.__name__ else {}
@@ -79,18 +79,20 @@ def test_copies_of_a_row_in_its_group_are_no_new_evidence(fit):
     np.testing.assert_array_equal(single.threshold, copies.threshold)
 
 
-@pytest.mark.parametrize("name", ["rate", "rate_per_label"])
-def test_false_negative_rate_of_new_films_keeps_the_level(name):
+@pytest.mark.parametrize(
+    "fit", [conformal.fit_false_negative_rate, conformal.fit_false_negative_rate_per_label]
+)
+def test_false_negative_rate_of_new_films_keeps_the_level(fit):
     pool, rng = films(80, 20, 2.0, np.random.default_rng(0)), np.random.default_rng(1)
     level, rates = 0.2, []
     for _ in range(SPLITS):
         order = rng.permutation(80)
         probs, labels, groups = flat(pool, order[:20])
-        state = FITS[name](probs, labels, level, groups=groups)
+        state = fit(probs, labels, level, groups=groups)
         sets = conformal.apply(state, pool[0][order[20:]].reshape(-1, 4)).reshape(60, 20, 4)
         labels = pool[1][order[20:]]
         lost = labels & ~sets
-        if name == "rate":
+        if fit is conformal.fit_false_negative_rate:
             share, counted = lost.sum(2) / np.maximum(labels.sum(2), 1), labels.any(2)
             lost, labels = share[..., None], counted[..., None]
         positives = labels.sum(1)
@@ -134,7 +136,6 @@ def test_precision_is_not_kept_where_dependent_rows_pass_for_independent():
     assert violations(0.6, 12, 30, 2.0, 150, grouped=False)[0] > 0.1
 
 
-@every_fit
-def test_bad_groups(fit):
+def test_bad_groups(fit_sets):
     with pytest.raises(ValueError, match=r"groups has shape \(3,\), must be one group per row.*4"):
-        fit(np.ones((4, 2)), np.ones((4, 2)), 0.5, groups=np.zeros(3))
+        fit_sets(np.ones((4, 2)), np.ones((4, 2)), 0.5, groups=np.zeros(3))

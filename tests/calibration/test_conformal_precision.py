@@ -12,16 +12,6 @@ from lddu.calibration.conformal import testing
 DEVIATIONS = 5.0  # how many standard errors a rate may be off: a chance below 1e-6
 
 
-def simulate(n, seed=0, labelled=False):
-    """Over-confident probabilities and labels from common (label 0) to rare (the last)."""
-    rng = np.random.default_rng(seed)
-    logits = 2 * rng.standard_normal((n, 4)) - np.linspace(0, 2, 4)
-    labels = rng.random((n, 4)) < 1 / (1 + np.exp(-logits))
-    if labelled:
-        labels[np.arange(n), np.argmax(logits, 1)] |= ~labels.any(1)
-    return 1 / (1 + np.exp(-2 * logits)), labels
-
-
 def losses(probs, labels, grid, empty):
     """The losses of `fit_precision` and which of them count, set by set."""
     out, counted = np.empty((2, len(probs), len(grid)))
@@ -41,7 +31,7 @@ def violation_bound(confidence, splits):
 @pytest.mark.parametrize(
     ("empty", "level", "splits"), [("skip", 0.7, 500), ("zero", 0.6, 300), ("one", 0.75, 300)]
 )
-def test_precision_is_kept_with_the_stated_confidence(empty, level, splits):
+def test_precision_is_kept_with_the_stated_confidence(simulate, empty, level, splits):
     # Calibration sets are drawn from a pool with replacement, so the pool is the population.
     probs, labels = simulate(2000, labelled=True)
     confidence, rng = 0.9, np.random.default_rng(2)
@@ -65,7 +55,7 @@ def test_precision_is_kept_with_the_stated_confidence(empty, level, splits):
     assert np.mean(found) > 0.25
 
 
-def test_precision_per_label_is_kept_with_the_stated_confidence():
+def test_precision_per_label_is_kept_with_the_stated_confidence(simulate):
     probs, labels = (x[:, :3:2] for x in simulate(2000))
     level, confidence, splits, rng = 0.7, 0.8, 500, np.random.default_rng(3)
     fine = np.unique(np.quantile(probs, np.linspace(0, 1, 400)))
@@ -129,7 +119,7 @@ def test_what_an_empty_set_counts():
 
 @pytest.mark.parametrize("empty", ["skip", "zero", "one"])
 @pytest.mark.parametrize("seed", range(3))
-def test_precision_equals_plain_losses_in_the_sequence_of_mapie(empty, seed):
+def test_precision_equals_plain_losses_in_the_sequence_of_mapie(simulate, empty, seed):
     probs, labels = simulate(300, seed=seed, labelled=True)
     probs, grid = np.round(probs, 1), np.linspace(0.8, 0, 17)  # ties, also with the grid
     order = np.argsort(np.random.default_rng(7).permutation(300))
@@ -140,7 +130,7 @@ def test_precision_equals_plain_losses_in_the_sequence_of_mapie(empty, seed):
     assert state.threshold == want
 
 
-def test_precision_per_label_equals_binomial_tests_of_scipy_in_the_sequence_of_mapie():
+def test_precision_per_label_equals_binomial_tests_of_scipy_in_the_sequence_of_mapie(simulate):
     probs, labels = simulate(400, seed=7)
     grid = np.linspace(0.9, 0.1, 50)
     state = conformal.fit_precision_per_label(probs, labels, 0.65, 0.9, grid)
@@ -152,7 +142,7 @@ def test_precision_per_label_equals_binomial_tests_of_scipy_in_the_sequence_of_m
         assert state.threshold[c] == (grid[rejected[-1]] if len(rejected) else np.inf)
 
 
-def test_each_label_is_controlled_as_if_alone():
+def test_each_label_is_controlled_as_if_alone(simulate):
     probs, labels = simulate(300)
     state = conformal.fit_precision_per_label(probs, labels, 0.65, seed=3)
     for c in range(4):

@@ -1,7 +1,7 @@
 import pytest
 
 from lddu import config
-from lddu.config import LossConfig, TrainConfig, parse, replace
+from lddu.config import LossConfig, TrainConfig, parse, parse_all, replace
 
 SHAPES = {"text": (8, 12), "audio": (6, 16)}
 LABELS = ("joy", "anger")
@@ -65,3 +65,9 @@ def test_parse(text, change):
 def test_parse_needs_an_equals_sign():
     with pytest.raises(ValueError, match=r"'train\.epochs' is not of the form path=value"):
         parse("train.epochs")
+
+
+def test_of_several_changes_of_one_path_the_last_counts():
+    changes = ["train.epochs=3", "loss.similarity=cosine", "train.epochs=5"]
+    assert parse_all(changes) == {"train.epochs": 5, "loss.similarity": "cosine"}
+    assert parse_all([]) == {}

@@ -279,6 +279,7 @@ def test_in_a_mapping_only_calibration_errors_have_no_ends():
         ((), {}, "no arrays given"),
         ((np.zeros(3), np.zeros((2, 3))), {}, r"shapes \(3,\), \(2, 3\), must share the first"),
         ((np.zeros(3), 1.0), {}, r"shapes \(3,\), \(\), must share the first axis"),
+        ((np.zeros(0),), {}, "0 row of 0 rows.*at least two rows"),
         ((np.zeros(1),), {}, "1 row of 1 rows.*at least two rows"),
         ((np.zeros(3),), {"groups": [1, 1, 1]}, "1 group of 3 rows.*at least two groups"),
         ((np.zeros(3),), {"groups": [1, 2]}, r"groups has shape \(2,\).*\(3,\)"),

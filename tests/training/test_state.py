@@ -4,15 +4,12 @@ import optax
 
 from lddu import config
 from lddu.data.synthetic import SyntheticConfig, generate
-from lddu.training import state as training_state
-from lddu.training.state import create_state
+from lddu.training.state import _init, create_state
 
 LAW = SyntheticConfig(labels=("a", "b"), features=(("x", 3),), length=(("x", 4),), missing=0.0)
 
 
-def test_create_state(monkeypatch):
-    init = jax.jit(training_state._init.__wrapped__, static_argnums=0)
-    monkeypatch.setattr(training_state, "_init", init)
+def test_create_state():
     cfg = config.tiny({"x": (3, 4)}, ["a", "b"])
     example = generate(1, config=LAW).batch
     rate = np.array([0.2, 0.7])
@@ -30,9 +27,9 @@ def test_create_state(monkeypatch):
     )
     assert (state.bank.classes == -1).all()
 
-    compiled = init._cache_size()
+    compiled = _init._cache_size()
     again, other, averaged = create(0), create(1), create(0, average=0.9)
-    assert init._cache_size() == compiled  # once for all members
+    assert _init._cache_size() == compiled  # once for all members
     jax.tree.map(np.testing.assert_array_equal, state.params, again.params)
     assert (
         state.params["fusion"]["head"]["weight"] != other.params["fusion"]["head"]["weight"]

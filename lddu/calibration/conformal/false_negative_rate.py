@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 from lddu.calibration.conformal import ranking
 from lddu.calibration.conformal.ranking import Rank
 from lddu.calibration.conformal.sets import RiskControl, checked
-from lddu.calibration.groups import numbered, weights
+from lddu.calibration.groups import weights
 from lddu.metrics import checks
 
 Empty = Literal["skip", "zero"]
@@ -75,7 +75,7 @@ def fit_false_negative_rate(
     """
     checks.choice("empty", empty, Empty)
     probs, labels = checked(probs, labels, level=level)
-    unit = numbered(groups, len(probs))
+    unit = checks.groups(groups, len(probs))
     counted = labels.any(1) | (empty == "zero")
     shares = labels / np.maximum(labels.sum(1, keepdims=True), 1)
     cut, found = _largest_cut(ranking.scores(probs, rank), labels, shares, counted, unit, level)
@@ -119,7 +119,7 @@ def fit_false_negative_rate_per_label(
       [0.8, 0.5]
     """
     probs, labels = checked(probs, labels, level=level)
-    unit = numbered(groups, len(probs))
+    unit = checks.groups(groups, len(probs))
     cuts = [_largest_cut(p, y, y, y, unit, level) for p, y in zip(probs.T, labels.T, strict=True)]
     return RiskControl(*map(np.array, zip(*cuts, strict=True)))
 

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 from lddu.calibration.conformal import testing
 from lddu.calibration.conformal.sequence import place
 from lddu.calibration.conformal.sets import RiskControl, checked
-from lddu.calibration.groups import averages, numbered
+from lddu.calibration.groups import averages
 from lddu.metrics import checks
 
 Empty = Literal["skip", "zero", "one"]
@@ -138,7 +138,7 @@ def _cut(
     seed: int,
 ) -> float:
     """Returns the lowest threshold that is shown to keep the level, or infinity."""
-    unit = numbered(groups, len(probs))
+    unit = checks.groups(groups, len(probs))
     size = unit.max() + 1
     unit = np.random.default_rng(seed).permutation(size)[unit]
     if grid is None:
