@@ -69,13 +69,14 @@ class GaussianFusion(nn.Module):
         here = [present[:, None, m] for m in range(len(latents))]
         posterior, weights = self.combine(latents, here)
         alone = [self.combine([q], [a])[0] for q, a in zip(latents, here, strict=True)]
-        head = GaussianLogit(len(self.config.labels), name="head")
+        terms = self.config.expectation_terms
+        head = GaussianLogit(len(self.config.labels), terms, name="head")
         mean, var = head(posterior)
         if self.config.samples > 0 and train:
             logits = self._sampled_logit(mean, var)
         else:
-            logits = gaussian.expected_sigmoid_logit(mean, var)
-        unimodal = [gaussian.expected_sigmoid_logit(*head(q)) for q in alone]
+            logits = gaussian.expected_sigmoid_logit(mean, var, terms)
+        unimodal = [gaussian.expected_sigmoid_logit(*head(q), terms) for q in alone]
         return Fused(
             logits=logits,
             logit_mean=mean,
