@@ -62,19 +62,20 @@ def _(terms, primals, tangents):
 
 def mean_for(target: Array, var: Array, terms: int) -> Array:
     """Returns the means (...,) for which `log_odds` gives the target: its inverse, by Newton."""
-    still = jax.lax.stop_gradient(var)
+    still = jax.lax.stop_gradient
     # The slope is smallest where the mean is 0, and there about that of the probit approximation.
-    probit = jax.lax.rsqrt(1.0 + (jnp.pi / 8.0) * still)
-    goal = jax.lax.stop_gradient(target)
-    mean, slope = goal / probit, probit
+    probit = jax.lax.rsqrt(1.0 + (jnp.pi / 8.0) * still(var))
+    mean = target / probit
     for _ in range(_STEPS):
-        value, slope, _ = _log_odds_and_slopes(mean, still, terms)
-        slope = jnp.maximum(slope, 0.9 * probit)
-        mean = mean + (goal - value) / slope
-    # One more step, which carries the gradient.
-    return mean + (target - log_odds(mean, var, terms)) / slope
+        # The last step alone carries the gradient, that of an implicit function.
+        mean = still(mean)
+        value, in_mean, in_var = _log_odds_and_slopes(mean, still(var), terms)
+        missing = target - value - in_var * (var - still(var))
+        mean = mean + missing / jnp.maximum(in_mean, 0.9 * probit)
+    return mean
 
 
+@functools.partial(jax.jit, static_argnums=2)  # traced once for all steps
 def _log_odds_and_slopes(mean: Array, var: Array, terms: int) -> tuple[Array, Array, Array]:
     """Returns the log-odds and their derivatives with respect to mean and variance."""
     kind = jnp.result_type(mean, var, jnp.float32)
