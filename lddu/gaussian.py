@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from lddu import logistic_normal
 from lddu.draws import unbatched
 
 SMALLEST_VAR = 1e-18
@@ -123,29 +124,54 @@ def kl_from_standard_normal(q: Gaussian) -> Array:
     return 0.5 * jnp.sum(q.var + jnp.square(q.mean) - 1.0 - q.log_var, axis=-1)
 
 
-def expected_sigmoid_logit(mean: Array, var: Array) -> Array:
-    """Returns the log-odds of E[sigmoid(l)] for l ~ N(mean, var), by the probit approximation.
+def expected_sigmoid_logit(mean: Array, var: Array, terms: int = 9) -> Array:
+    """Returns the log-odds of E[sigmoid(l)] for l ~ N(mean, var), in closed form.
 
-    The error in probability is below 0.02 everywhere.
+    With 9 terms, log-odds and probability are exact to rounding, in both tails: in float32, the
+    error of the log-odds is below 1e-5 plus 1e-6 of the mean. Fewer terms have an error of at most
+    `lddu.logistic_normal.relative_error(terms)` in the log-odds and a quarter of it in the
+    probability: 9e-4 in the log-odds with 5 terms. The probit approximation is off by up to 0.018
+    in probability and has no bound in the log-odds, where it overstates the confidence.
 
     Args:
       mean: (...,) means of the logit.
       var: (...,) variances of the logit, non-negative.
+      terms: Number of terms of the series, at least 3; 0 for the probit approximation
+        `mean / sqrt(1 + pi var / 8)`.
 
     Returns:
-      (...,) log-odds `mean / sqrt(1 + pi var / 8)`.
+      (...,) log-odds.
 
     References:
-      MacKay, "The Evidence Framework Applied to Classification Networks", Neural Computation 1992.
+      MacKay, "The Evidence Framework Applied to Classification Networks", Neural Computation 1992,
+      for the probit approximation; `lddu.logistic_normal` describes the series.
 
     Example:
       >>> import jax.numpy as jnp
       >>> from lddu import gaussian
-      >>> variances = jnp.array([0.0, 8 / jnp.pi])
-      >>> gaussian.expected_sigmoid_logit(jnp.array([2.0, 2.0]), variances).round(3).tolist()
-      [2.0, 1.41...]
+      >>> mean, var = jnp.array([2.0, 2.0, 20.0]), jnp.array([0.0, 4.0, 4.0])
+      >>> gaussian.expected_sigmoid_logit(mean, var).round(2).tolist()
+      [2.0, 1.24..., 18.0]
     """
-    return mean * jax.lax.rsqrt(1.0 + (jnp.pi / 8.0) * var)
+    if terms == 0:
+        return mean * _probit_slope(var)
+    return logistic_normal.log_odds(mean, var, terms)
+
+
+def expected_sigmoid_mean(logit: Array, var: Array, terms: int = 9) -> Array:
+    """Returns the mean for which `expected_sigmoid_logit` gives `logit`: its inverse.
+
+    Args:
+      logit: (...,) log-odds.
+      var: (...,) variances of the logit, non-negative.
+      terms: As in `expected_sigmoid_logit`.
+
+    Returns:
+      (...,) means, differentiable in both arguments.
+    """
+    if terms == 0:
+        return logit / _probit_slope(var)
+    return logistic_normal.mean_for(logit, var, terms)
 
 
 def sample(key: Array, q: Gaussian, num_samples: int) -> Array:
@@ -177,3 +203,7 @@ def _selected(
 
 def _positive(var: Array) -> Array:
     return jnp.maximum(var, SMALLEST_VAR)
+
+
+def _probit_slope(var: Array) -> Array:
+    return jax.lax.rsqrt(1.0 + (jnp.pi / 8.0) * var)

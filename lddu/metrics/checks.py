@@ -102,6 +102,47 @@ def decisions_and_labels(decisions: ArrayLike, labels: ArrayLike) -> tuple[np.nd
     return binary("decisions", decisions), binary("labels", labels)
 
 
+def row_weights(weights: ArrayLike | None, rows: int) -> np.ndarray:
+    """Returns the weight of each row as (N,) float64, 1 where no weights are given.
+
+    Raises:
+      ValueError: If there is not one weight per row, or weights are NaN, infinite, negative or all 0.
+    """
+    if weights is None:
+        return np.ones(rows)
+    if np.shape(weights) != (rows,):
+        raise ValueError(
+            f"weights has shape {np.shape(weights)}, must be one weight per row, ({rows},)"
+        )
+    weights = finite("weights", weights)
+    if weights.min() < 0 or weights.max() == 0:
+        raise ValueError(
+            f"weights {weights.shape} ranges over [{weights.min():.4g}, {weights.max():.4g}], must "
+            "be >= 0 and not all 0"
+        )
+    return weights
+
+
+def known_entries(
+    labels: ArrayLike, weights: ArrayLike | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Splits labels, NaN where unknown, into values and the weights of entries.
+
+    Args:
+      labels: (N, C) labels; NaN marks those that nobody knows.
+      weights: (N,) weights of the rows; None weights all equally.
+
+    Returns:
+      (N, C) float64 labels with 0 in place of NaN, and (N, C) weights: the row's, 0 if unknown.
+
+    Raises:
+      ValueError: As `row_weights`.
+    """
+    labels = np.asarray(labels, np.float64)
+    known = ~np.isnan(labels)
+    return np.where(known, labels, 0.0), known * row_weights(weights, len(labels))[:, None]
+
+
 def groups(values: ArrayLike | None, rows: int) -> np.ndarray:
     """Returns the group of each row as (N,) numbers from 0 on; each row its own without groups.
 

@@ -69,20 +69,22 @@ class GaussianFusion(nn.Module):
         here = [present[:, None, m] for m in range(len(latents))]
         posterior, weights = self.combine(latents, here)
         alone = [self.combine([q], [a])[0] for q, a in zip(latents, here, strict=True)]
-        head = GaussianLogit(len(self.config.labels), name="head")
-        mean, var = head(posterior)
+        terms = self.config.expectation_terms
+        head = GaussianLogit(len(self.config.labels), terms, name="head")
+        # Of all modalities together, then of each alone: (B, C, 1 + M).
+        mean, var = (jnp.stack(x, -1) for x in zip(*map(head, (posterior, *alone)), strict=True))
+        logits = gaussian.expected_sigmoid_logit(mean, var, terms)
+        unimodal = logits[..., 1:]
+        mean, var, logits = (x[..., 0] for x in (mean, var, logits))
         if self.config.samples > 0 and train:
             logits = self._sampled_logit(mean, var)
-        else:
-            logits = gaussian.expected_sigmoid_logit(mean, var)
-        unimodal = [gaussian.expected_sigmoid_logit(*head(q)) for q in alone]
         return Fused(
             logits=logits,
             logit_mean=mean,
             logit_var=var,
             posterior=posterior,
             weights=weights,
-            unimodal_logits=jnp.stack(unimodal, axis=-1),
+            unimodal_logits=unimodal,
         )
 
     def _sampled_logit(self, mean: Array, var: Array) -> Array:

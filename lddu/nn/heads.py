@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from lddu.gaussian import Gaussian
+from lddu.gaussian import Gaussian, expected_sigmoid_mean
 from lddu.nn.dropout import Dropout
 
 
@@ -13,14 +13,16 @@ class GaussianLogit(nn.Module):
     """One linear read-out per label of its latent Gaussian.
 
     The offset is tied to the label's base rate: for the prior N(0, I), which fusion returns when
-    every modality is missing, the expected probability (in the probit approximation) is the base
-    rate. The base rate is set from the training labels (`LDDU.with_base_rate`) and not trained.
+    every modality is missing, the expected probability is the base rate. The base rate is set from
+    the training labels (`LDDU.with_base_rate`) and not trained.
 
     Attributes:
       labels: Number of labels C.
+      terms: Terms of the expected probability, as in `lddu.gaussian.expected_sigmoid_logit`.
     """
 
     labels: int
+    terms: int
 
     @nn.compact
     def __call__(self, z: Gaussian) -> tuple[Array, Array]:
@@ -31,9 +33,8 @@ class GaussianLogit(nn.Module):
             (self.labels, z.mean.shape[-1]),
         )
         prior_logit = self.param("prior_logit", nn.initializers.zeros_init(), (self.labels,))
-        variance_under_prior = jnp.square(w).sum(-1)
-        offset = jax.lax.stop_gradient(prior_logit) * jnp.sqrt(
-            1.0 + (jnp.pi / 8.0) * variance_under_prior
+        offset = expected_sigmoid_mean(
+            jax.lax.stop_gradient(prior_logit), jnp.square(w).sum(-1), self.terms
         )
         mean = (z.mean * w).sum(-1) + offset
         var = (z.var * jnp.square(w)).sum(-1)

@@ -26,6 +26,7 @@ def model(**options):
         (lambda: model(labels=("a", "a")), "label names are not unique"),
         (lambda: model(variance_floor=0.0), "variance_floor=0.0 must be positive"),
         (lambda: model(initial_variance=1e-5), "initial_variance=1e-05 is not above"),
+        (lambda: model(expectation_terms=2), "expectation_terms=2 must be 0 or at least 3"),
         (lambda: model(fusion="mean"), "model: fusion='mean'; choose from .*'gate'"),
         (lambda: model(variance="relu"), "model: variance='relu'; choose from .*'exp'"),
     ],

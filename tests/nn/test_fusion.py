@@ -38,7 +38,14 @@ def build(name, modalities=3, samples=0):
     streams = tuple(ModalityConfig(f"m{i}", 2, 2) for i in range(modalities))
     names = tuple(f"label {c}" for c in range(C))
     cfg = ModelConfig(
-        streams, names, fusion=name, latent=Z, head_hidden=7, head_dropout=0.5, samples=samples
+        streams,
+        names,
+        fusion=name,
+        expectation_terms=0,
+        latent=Z,
+        head_hidden=7,
+        head_dropout=0.5,
+        samples=samples,
     )
     module = FUSIONS[name](cfg)
     shapes = jax.eval_shape(lambda: module.init(jax.random.key(0), *draw(modalities), False))
