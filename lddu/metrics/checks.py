@@ -106,7 +106,7 @@ def row_weights(weights: ArrayLike | None, rows: int) -> np.ndarray:
     """Returns the weight of each row as (N,) float64, 1 where no weights are given.
 
     Raises:
-      ValueError: If there is not one weight per row, or weights are NaN, infinite, negative or all 0.
+      ValueError: If there is not one weight per row, or weights are not finite, negative or all 0.
     """
     if weights is None:
         return np.ones(rows)
