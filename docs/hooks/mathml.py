@@ -18,7 +18,9 @@ def on_page_content(content, page, **_):
         tex = html.unescape(match[2])
         try:
             mathml = converter.convert(tex, display="block" if match[1] == "div" else "inline")
-            ElementTree.fromstring(mathml)  # the converter writes an `&` that it does not know as is
+            ElementTree.fromstring(
+                mathml
+            )  # the converter writes an `&` that it does not know as is
         except Exception as error:
             raise PluginError(f"{page.file.src_uri}: {tex!r} is not understood: {error}") from error
         return mathml
