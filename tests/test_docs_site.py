@@ -112,11 +112,12 @@ def test_nothing_is_loaded_from_elsewhere(pages):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("room", ROOMS)
-def test_every_room_has_a_page(pages, room):
-    module = "lddu" if room == "lddu" else f"lddu.{room}"
-    assert module in pages[f"reference/{room}.html"].ids
-    assert f"{room}.html" in pages["reference/index.html"].links
+def test_every_room_has_a_page(pages):
+    listed = pages["reference/index.html"].links
+    for room in ROOMS:
+        assert f"{room}.html" in listed, room
+        module = "lddu" if room == "lddu" else f"lddu.{room}"
+        assert module in pages[f"reference/{room}.html"].ids
 
 
 @pytest.mark.slow

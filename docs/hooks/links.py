@@ -42,9 +42,11 @@ def on_page_markdown(markdown, page, **_):
         return f"]({posixpath.relpath(target, posixpath.dirname(here) or '.')}{match[2] or ''})"
 
     def name(match: re.Match) -> str:
-        # The changelog names things that later versions renamed.
-        known = match[1] and here != OUTSIDE["CHANGELOG.md"]
-        return f"[`{match[1]}`][{match[1]}]" if known else match[0]
+        # The changelog names things that later versions renamed. Links are optional, because not
+        # every name has an entry (constants); tests/test_readme.py checks that all names exist.
+        if not match[1] or here == OUTSIDE["CHANGELOG.md"]:
+            return match[0]
+        return f'<autoref identifier="{match[1]}" optional><code>{match[1]}</code></autoref>'
 
     parts = _FENCE.split(markdown)
     parts[::2] = [_NAME.sub(name, _LINK.sub(link, part)) for part in parts[::2]]
