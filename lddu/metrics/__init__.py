@@ -1,7 +1,10 @@
 """Metrics on NumPy probabilities (N, C) and labels (N, C) of any model.
 
-- `multilabel`: decisions (`threshold`) and their quality: `jaccard`, `hamming_loss`, `exact_match`,
-  `precision`, `recall`, `f1`.
+Every metric takes labels of NaN, which are unknown and have no part, and `weights` of the rows, of
+which it is a matter of each metric's words whether they stand for copies or for importance.
+
+- `multilabel`: decisions (`threshold`), which of them are `wrong`, and their quality: `jaccard`,
+  `hamming_loss`, `exact_match`, `precision`, `recall`, `f1`.
 - `ranking`: how well probabilities rank samples: `auroc`, `average_precision`.
 - `calibration`: `nll`, `brier`, `reliability`, `ece`, `mce`; soft labels are allowed.
 - `debiased`, `noise_floor`, `calibration_interval`: `ece_debiased`, `ece_noise_floor` and
@@ -36,6 +39,7 @@ from lddu.metrics.multilabel import (
     precision,
     recall,
     threshold,
+    wrong,
 )
 from lddu.metrics.noise_floor import NoiseFloor, ece_noise_floor
 from lddu.metrics.ranking import auroc, average_precision
@@ -86,4 +90,5 @@ __all__ = [
     "sharpness",
     "summarise",
     "threshold",
+    "wrong",
 ]
