@@ -58,8 +58,8 @@ def silent() -> Iterator[None]:
 
 
 def _level_of_caller() -> int:
-    """Returns how many frames above its caller the code that called this package stands."""
+    """Returns how many frames above its caller the code stands that called the library."""
     level, frame = 1, sys._getframe(1)
-    while frame.f_back and frame.f_globals["__name__"].startswith(("lddu.metrics", "contextlib")):
+    while frame.f_back and frame.f_globals["__name__"].startswith(("lddu.", "contextlib")):
         level, frame = level + 1, frame.f_back
     return level

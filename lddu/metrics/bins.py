@@ -67,7 +67,7 @@ def assign(
       per_label: Whether each label gets bins of its own; otherwise all N * C entries share them.
       binning: "width" makes all bins equally wide. "mass" puts entries of equal total weight into
         each, give or take one; equal probabilities stay together, so ties make bins unequal and may
-        leave some empty.
+        leave some empty. Labels without any weight get equally wide bins.
 
     Returns:
       The `Bins`.
@@ -84,7 +84,9 @@ def assign(
         index = np.searchsorted(edges[1:-1], columns, side="right")
     else:
         edges = np.tile(edges, (columns.shape[1], 1))
-        edges[:, 1:-1] = _quantiles(columns, weights.reshape(columns.shape), bins).T
+        weighed = weights.reshape(columns.shape)
+        some = weighed.any(0)
+        edges[some, 1:-1] = _quantiles(columns[:, some], weighed[:, some], bins).T
         places = [
             np.searchsorted(e[1:-1], x, "right") for e, x in zip(edges, columns.T, strict=True)
         ]
@@ -96,7 +98,7 @@ def assign(
 
 
 def _quantiles(columns: np.ndarray, weights: np.ndarray, bins: int) -> np.ndarray:
-    """Returns (bins - 1, C) values of each column at which a further share of its weight begins."""
+    """Returns (bins - 1, C) values of columns at which further shares of their weight begin."""
     order = np.argsort(columns, axis=0)
     ordered = np.take_along_axis(columns, order, axis=0)
     below = np.cumsum(np.take_along_axis(weights, order, axis=0), axis=0)
@@ -104,5 +106,4 @@ def _quantiles(columns: np.ndarray, weights: np.ndarray, bins: int) -> np.ndarra
     # A little more, because rounding of sums must not decide which entry begins a share.
     starts = np.arange(1, bins)[:, None] * total / bins + 1e-12 * total
     places = [np.searchsorted(b, x, side="right") for b, x in zip(below.T, starts.T, strict=True)]
-    firsts = np.minimum(np.stack(places, axis=1), len(columns) - 1)
-    return np.take_along_axis(ordered, firsts, axis=0)
+    return np.take_along_axis(ordered, np.stack(places, axis=1), axis=0)

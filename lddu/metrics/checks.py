@@ -138,7 +138,7 @@ def entries_of_decisions(
 def known(
     name: str, values: ArrayLike, weights: ArrayLike | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Returns `known_entries` of values (N, C), some of which have a weight above 0.
+    """Returns `known_entries` of values (N, C) or (N,), some of which have a weight above 0.
 
     Raises:
       ValueError: As `row_weights`, or if none has (`NothingKnown`).
@@ -192,11 +192,11 @@ def known_entries(
     """Splits labels, NaN where unknown, into values and the weights of entries.
 
     Args:
-      labels: (N, C) labels; NaN marks those that nobody knows.
+      labels: (N, C) or (N,) labels; NaN marks those that nobody knows.
       weights: (N,) weights of the rows; None weights all equally.
 
     Returns:
-      (N, C) float64 labels with 0 in place of NaN, and (N, C) weights: the row's, 0 if unknown.
+      Float64 labels with 0 in place of NaN, and weights of the same shape: the row's, 0 if unknown.
 
     Raises:
       ValueError: As `row_weights`.
@@ -205,7 +205,8 @@ def known_entries(
     known = ~np.isnan(labels)
     # In C order, so that sums round alike whatever the layout of the labels.
     values = np.ascontiguousarray(np.where(known, labels, 0.0))
-    return values, np.ascontiguousarray(known * row_weights(weights, len(labels))[:, None])
+    rows = row_weights(weights, len(labels)).reshape(-1, *[1] * (labels.ndim - 1))
+    return values, np.ascontiguousarray(known * rows)
 
 
 def groups(values: ArrayLike | None, rows: int) -> np.ndarray:

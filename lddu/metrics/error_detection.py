@@ -56,10 +56,10 @@ def error_detection(
     # `ranking` takes probabilities: ranks scaled to [0, 1] keep order and ties.
     _, rank = np.unique(checks.finite("uncertainty", uncertainty), return_inverse=True)
     scaled = (rank / max(rank.max(), 1))[:, None]
-    wrong, weights = checks.known("wrong", np.reshape(wrong, (-1, 1)), weights)
-    wrong = checks.unit_interval("wrong", wrong)
+    wrong, weights = checks.known("wrong", wrong, weights)
+    wrong = checks.unit_interval("wrong", wrong)[:, None]
     areas = (
-        score(scaled, wrong, "none", weights=weights[:, 0]).item()
+        score(scaled, wrong, "none", weights=weights).item()
         for score in (ranking.auroc, ranking.average_precision)
     )
     return ErrorDetection(*areas)

@@ -91,8 +91,10 @@ def ece_noise_floor(
     wanted = np.asarray(quantiles, np.float64)
     if wanted.ndim != 1 or not np.all((wanted >= 0) & (wanted <= 1)):
         raise ValueError(f"quantiles={quantiles} must be a sequence of numbers in [0, 1]")
-    unit = checks.groups(groups, len(probs))
+    kept = weights.any(1)
+    unit = checks.groups(checks.groups(groups, len(probs))[kept], np.count_nonzero(kept))
     units = unit.max() + 1
+    probs, weights = probs[kept], weights[kept]
     grid = assign(probs, weights, bins, average != "pooled", binning)
     total = np.sum(grid.total(weights), axis=-1)
     total = np.where(total > 0, total, np.nan)

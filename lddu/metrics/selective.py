@@ -242,7 +242,7 @@ def _entries(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Returns checked risks, uncertainties and weights of the entries that are known."""
     checks.same_shape(ndim=1, risk=risk, uncertainty=uncertainty)
-    risk, weights = (x[:, 0] for x in checks.known("risk", np.reshape(risk, (-1, 1)), weights))
+    risk, weights = checks.known("risk", risk, weights)
     kept = weights > 0
     uncertainty = checks.finite("uncertainty", uncertainty)
     return checks.finite("risk", risk)[kept], uncertainty[kept], weights[kept]
