@@ -150,6 +150,8 @@ def _thresholds(contestants: Sequence[Contestant]) -> str:
 
 
 def _verdict(metric: str, difference: Difference) -> str:
+    if np.isnan(difference.estimate):
+        return "undefined"
     if not (difference.low > 0 or difference.high < 0):
         return "inside chance"
     better = (difference.estimate < 0) == find_metric(metric).lower_is_better

@@ -122,6 +122,14 @@ def test_unknown_labels_have_no_part(run):
         comparison.compare([runs[0], other], 5, progress=False)
 
 
+def test_what_soft_labels_leave_undefined_has_no_verdict(run):
+    soft = np.where(LABELS == 1, 0.75, 0.0)
+    runs = run("a", predictions(labels=soft)), run("b", predictions(1.0, labels=soft))
+    text = comparison.format_comparison(comparison.compare(runs, 5, progress=False))
+    line = next(x for x in text.splitlines() if x.startswith("jaccard_empty_zero "))
+    assert line.endswith("undefined")
+
+
 def test_test_selected_runs_are_named(run):
     runs = run("a", predictions()), run("b", predictions(protocol="official"))
     text = comparison.format_comparison(comparison.compare(runs, 5, progress=False))
