@@ -1,9 +1,9 @@
 """Metrics on NumPy probabilities (N, C) and labels (N, C) of any model.
 
 Labels of NaN are unknown: their entries have no part. `weights` of the rows are a keyword of every
-metric. A row of whole weight k counts as k equal rows in `nll`, `brier`, `ece`, `mce`, `reliability`,
-`brier_decomposition`, `sharpness`, and all of `multilabel`, `ranking` and `error_detection`. Where
-the number of independent rows matters (`ece_debiased`, `ece_noise_floor`, `ece_interval`,
+metric. A row of whole weight k counts as k equal rows in `nll`, `brier`, `reliability`, `ece`,
+`mce`, `brier_decomposition`, `sharpness`, and all of `multilabel`, `ranking` and `error_detection`.
+Where the number of independent rows matters (`ece_debiased`, `ece_noise_floor`, `ece_interval`,
 `bootstrap`) it is one row of more importance, and in `selective` a share of the coverage. A row of
 weight 0 is as good as absent, and the scale of weights does not matter.
 
