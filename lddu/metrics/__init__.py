@@ -1,7 +1,14 @@
 """Metrics on NumPy probabilities (N, C) and labels (N, C) of any model.
 
-- `multilabel`: decisions (`threshold`) and their quality: `jaccard`, `hamming_loss`, `exact_match`,
-  `precision`, `recall`, `f1`.
+Labels of NaN are unknown: their entries have no part. `weights` of the rows are a keyword of every
+metric. A row of whole weight k counts as k equal rows in `nll`, `brier`, `reliability`, `ece`,
+`mce`, `brier_decomposition`, `sharpness`, and all of `multilabel`, `ranking` and `error_detection`.
+Where the number of independent rows matters (`ece_debiased`, `ece_noise_floor`, `ece_interval`,
+`bootstrap`) it is one row of more importance, and in `selective` a share of the coverage. A row of
+weight 0 is as good as absent, and the scale of weights does not matter.
+
+- `multilabel`: decisions (`threshold`), which of them are `wrong`, and their quality: `jaccard`,
+  `hamming_loss`, `exact_match`, `precision`, `recall`, `f1`.
 - `ranking`: how well probabilities rank samples: `auroc`, `average_precision`.
 - `calibration`: `nll`, `brier`, `reliability`, `ece`, `mce`; soft labels are allowed.
 - `debiased`, `noise_floor`, `calibration_interval`: `ece_debiased`, `ece_noise_floor` and
@@ -36,6 +43,7 @@ from lddu.metrics.multilabel import (
     precision,
     recall,
     threshold,
+    wrong,
 )
 from lddu.metrics.noise_floor import NoiseFloor, ece_noise_floor
 from lddu.metrics.ranking import auroc, average_precision
@@ -86,4 +94,5 @@ __all__ = [
     "sharpness",
     "summarise",
     "threshold",
+    "wrong",
 ]

@@ -24,10 +24,10 @@ class Bins(NamedTuple):
     index: np.ndarray
     shape: tuple[int, ...]
 
-    def total(self, values: np.ndarray | None = None) -> np.ndarray:
-        """Sums (N, C) values within each bin, or counts the entries if there are no values."""
-        values = None if values is None else np.ravel(values)
-        return np.bincount(self.index.ravel(), values, np.prod(self.shape)).reshape(self.shape)
+    def total(self, values: np.ndarray) -> np.ndarray:
+        """Sums (N, C) values within each bin."""
+        sums = np.bincount(self.index.ravel(), np.ravel(values), np.prod(self.shape))
+        return sums.reshape(self.shape)
 
 
 class Cells(NamedTuple):
@@ -36,35 +36,38 @@ class Cells(NamedTuple):
     Attributes:
       unit: (M,) unit of each of the M cells that are not empty.
       bin: (M,) position of its bin in a raveled array of the bins' shape.
-      counts: (M,) number of entries.
-      sums: (M,) sum of their values.
+      weights: (M,) sum of the entries' weights.
+      sums: (M,) sum of their weighted values.
     """
 
     unit: np.ndarray
     bin: np.ndarray
-    counts: np.ndarray
+    weights: np.ndarray
     sums: np.ndarray
 
 
-def cells(bins: Bins, unit: np.ndarray, values: np.ndarray) -> Cells:
-    """Sums (N, C) values by bin and by the unit (N,) of their row."""
+def cells(bins: Bins, unit: np.ndarray, values: np.ndarray, weights: np.ndarray) -> Cells:
+    """Sums values (N, C) of positive weight by bin and by the unit (N,) of their row."""
     size = int(np.prod(bins.shape))
-    code, cell, counts = np.unique(
-        unit[:, None] * size + bins.index, return_inverse=True, return_counts=True
-    )
-    return Cells(code // size, code % size, counts, np.bincount(cell.ravel(), np.ravel(values)))
+    kept = weights > 0
+    code, cell = np.unique((unit[:, None] * size + bins.index)[kept], return_inverse=True)
+    sums = (np.bincount(cell, x[kept], code.size) for x in (weights, weights * values))
+    return Cells(code // size, code % size, *sums)
 
 
-def assign(probs: np.ndarray, bins: int, per_label: bool, binning: Binning) -> Bins:
+def assign(
+    probs: np.ndarray, weights: np.ndarray, bins: int, per_label: bool, binning: Binning
+) -> Bins:
     """Puts entries into bins.
 
     Args:
       probs: (N, C) checked probabilities.
+      weights: (N, C) checked weights of the entries.
       bins: Number of bins, at least 1.
       per_label: Whether each label gets bins of its own; otherwise all N * C entries share them.
-      binning: "width" makes all bins equally wide. "mass" puts equally many entries into each, give
-        or take one; equal probabilities stay together, so ties make bins unequal and may leave some
-        empty.
+      binning: "width" makes all bins equally wide. "mass" puts entries of equal total weight into
+        each, give or take one; equal probabilities stay together, so ties make bins unequal and may
+        leave some empty. Labels without any weight get equally wide bins.
 
     Returns:
       The `Bins`.
@@ -80,9 +83,10 @@ def assign(probs: np.ndarray, bins: int, per_label: bool, binning: Binning) -> B
     if binning == "width":
         index = np.searchsorted(edges[1:-1], columns, side="right")
     else:
-        firsts = np.arange(1, bins) * len(columns) // bins
         edges = np.tile(edges, (columns.shape[1], 1))
-        edges[:, 1:-1] = np.sort(columns, axis=0)[firsts].T
+        weighed = weights.reshape(columns.shape)
+        some = weighed.any(0)
+        edges[some, 1:-1] = _quantiles(columns[:, some], weighed[:, some], bins).T
         places = [
             np.searchsorted(e[1:-1], x, "right") for e, x in zip(edges, columns.T, strict=True)
         ]
@@ -91,3 +95,15 @@ def assign(probs: np.ndarray, bins: int, per_label: bool, binning: Binning) -> B
         return Bins(edges.reshape(-1), index.reshape(probs.shape), (bins,))
     labels = probs.shape[1]
     return Bins(edges, index + bins * np.arange(labels), (labels, bins))
+
+
+def _quantiles(columns: np.ndarray, weights: np.ndarray, bins: int) -> np.ndarray:
+    """Returns (bins - 1, C) values of columns at which further shares of their weight begin."""
+    order = np.argsort(columns, axis=0)
+    ordered = np.take_along_axis(columns, order, axis=0)
+    below = np.cumsum(np.take_along_axis(weights, order, axis=0), axis=0)
+    total = below[-1]
+    # A little more, because rounding of sums must not decide which entry begins a share.
+    starts = np.arange(1, bins)[:, None] * total / bins + 1e-12 * total
+    places = [np.searchsorted(b, x, side="right") for b, x in zip(below.T, starts.T, strict=True)]
+    return np.take_along_axis(ordered, np.stack(places, axis=1), axis=0)

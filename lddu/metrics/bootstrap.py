@@ -2,7 +2,8 @@
 
 A metric is any function of arrays whose first axis is the samples, such as those of this package.
 It returns a float, a 1-D array (one value per label) or a mapping of name -> float (as `summarise`
-does), and the results here take the same form.
+does), and the results here take the same form. Unknown labels (NaN) and weights go to the metric
+with their rows.
 """
 
 import itertools
@@ -12,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lddu.metrics import bca, boundary, checks
+from lddu.metrics import averaging, bca, boundary, checks
 from lddu.metrics.intervals import Difference, Interval
 
 PARTS = 100  # of the jackknife: the acceleration changes little with more of them
@@ -26,6 +27,7 @@ def bootstrap(
     level: float = 0.95,
     seed: int = 0,
     groups: ArrayLike | None = None,
+    weights: ArrayLike | None = None,
     progress: bool = False,
 ) -> Interval | dict[str, Interval]:
     """Computes the interval of a metric by drawing rows with replacement.
@@ -45,8 +47,8 @@ def bootstrap(
     interval of no width, which says nothing.
 
     Args:
-      metric: Function called as `metric(*arrays)` on resampled rows. It may return NaN where it is
-        undefined.
+      metric: Function called as `metric(*arrays)` on resampled rows, with the keyword `weights` if
+        there are weights. It may return NaN where it is undefined.
       *arrays: (N, ...) arrays. The same rows are drawn from all of them.
       resamples: Number of bootstrap resamples.
       level: Confidence level of the interval, between 0 and 1.
@@ -54,6 +56,9 @@ def bootstrap(
       groups: (N,) group of each row. Rows that belong together (frames of a film, utterances of a
         speaker) are drawn together, as whole groups with replacement; with None, their correlation
         would make the interval too narrow.
+      weights: (N,) weights of the rows, at least 0. A row is drawn as likely as any other and keeps
+        its weight, so the number of rows, not the sum of weights, says how much is known: a weight
+        stands for importance and not for copies. Rows of weight 0 take no part.
       progress: Whether to show a progress bar.
 
     Returns:
@@ -79,7 +84,7 @@ def bootstrap(
       (True, 1000)
     """
     views = [tuple(map(np.asarray, arrays))]
-    scores = _scores(metric, views, resamples, seed, groups, level, progress)
+    scores = _scores(metric, views, resamples, seed, groups, weights, level, progress)
     estimate, table = scores.estimates[0], scores.tables[0]
     limits = bca.ends(table, level, scores.correction(estimate, table, scores.jackknives[0]))
     return _packed(Interval, scores.like, estimate, limits, bca.count(table))
@@ -94,6 +99,7 @@ def paired_bootstrap(
     level: float = 0.95,
     seed: int = 0,
     groups: ArrayLike | None = None,
+    weights: ArrayLike | None = None,
     progress: bool = False,
 ) -> Difference | dict[str, Difference]:
     """Computes the difference of a metric between two models on the same rows, with its interval.
@@ -101,8 +107,8 @@ def paired_bootstrap(
     Both models are scored on the same resamples, so that what is easy or hard for both cancels.
 
     Args:
-      metric: Function called as `metric(*a, *shared)` and `metric(*b, *shared)` on resampled rows.
-        It may return NaN where it is undefined.
+      metric: Function called as `metric(*a, *shared)` and `metric(*b, *shared)` on resampled rows,
+        with the keyword `weights` if there are weights. It may return NaN where it is undefined.
       a: (N, ...) array of the first model, such as its probabilities, or a tuple of such arrays.
       b: The same of the second model. A positive difference means that b has the larger value.
       *shared: (N, ...) arrays passed for both models, such as labels.
@@ -110,6 +116,7 @@ def paired_bootstrap(
       level: Confidence level of the interval, between 0 and 1.
       seed: Seed of the draws. Equal seeds, N and groups draw the same rows.
       groups: (N,) group of each row; whole groups are drawn, as in `bootstrap`.
+      weights: (N,) weights of the rows, at least 0, drawn with them, as in `bootstrap`.
       progress: Whether to show a progress bar.
 
     Returns:
@@ -137,7 +144,7 @@ def paired_bootstrap(
     for model in (a, b):
         own = model if isinstance(model, tuple) else (model,)
         views.append(tuple(map(np.asarray, (*own, *shared))))
-    scores = _scores(metric, views, resamples, seed, groups, level, progress)
+    scores = _scores(metric, views, resamples, seed, groups, weights, level, progress)
     estimate, table, jackknife = (
         x[1] - x[0] for x in (scores.estimates, scores.tables, scores.jackknives)
     )
@@ -165,13 +172,22 @@ def _scores(
     resamples: int,
     seed: int,
     groups: ArrayLike | None,
+    weights: ArrayLike | None,
     level: float,
     progress: bool,
 ) -> _Scores:
     """Scores V models on all rows, on resamples (V, R, K) and on jackknife samples (V, J, K)."""
     checks.at_least_one("resamples", resamples)
     checks.fraction("level", level)
-    unit = checks.units(groups, _rows(views), "a bootstrap")
+    rows = _rows(views)
+    groups = None if groups is None else checks.groups(groups, rows)
+    if weights is not None:
+        weights = checks.row_weights(weights, rows)
+        kept = weights > 0
+        views = [tuple(x[kept] for x in (*view, weights)) for view in views]
+        groups, rows = None if groups is None else groups[kept], np.count_nonzero(kept)
+        metric = _weighted(metric)
+    unit = checks.units(groups, rows, "a bootstrap")
     units = int(unit.max()) + 1
     like, calls = boundary.watch(metric, *views[0])
     if calls and not isinstance(like, Mapping):
@@ -185,10 +201,25 @@ def _scores(
         from tqdm.auto import tqdm
 
         samples = tqdm(samples, total=resamples + min(units, PARTS), desc="bootstrap")
-    tables = [[_values(metric(*(x[rows] for x in v)), like) for v in views] for rows in samples]
+    with averaging.silent():
+        tables = [[_score(metric, v, sample, like) for v in views] for sample in samples]
     tables = np.stack(tables, axis=1)
-    tables = np.where(np.isfinite(tables), tables, np.nan)
+    undefined = ~np.isfinite(tables) | np.isnan(estimates)[:, None]
+    tables = np.where(undefined, np.nan, tables)
     return _Scores(like, estimates, tables[:, :resamples], tables[:, resamples:], units)
+
+
+def _weighted(metric: Metric) -> Metric:
+    """Returns the metric as a function of arrays of which the last is its `weights`."""
+    return lambda *arrays: metric(*arrays[:-1], weights=arrays[-1])
+
+
+def _score(metric: Metric, view: tuple[np.ndarray, ...], rows: np.ndarray, like: Any) -> np.ndarray:
+    """Returns the scores (K,) of some rows, NaN if nothing is known of them."""
+    try:
+        return _values(metric(*(x[rows] for x in view)), like)
+    except checks.NothingKnown:
+        return np.full_like(_values(like, like), np.nan)
 
 
 def _values(result: Any, like: Any) -> np.ndarray:

@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import sparse
 
-from lddu.metrics import checks
+from lddu.metrics import averaging, checks
 from lddu.metrics.bins import Average, Binning, Bins, Cells, assign, cells
-from lddu.metrics.debiased import ece_debiased
+from lddu.metrics.debiased import TOO_FEW, squared_errors
 from lddu.metrics.intervals import Interval
 
 
@@ -22,6 +22,8 @@ def ece_interval(
     groups: ArrayLike | None = None,
     draws: int = 4000,
     seed: int = 0,
+    *,
+    weights: ArrayLike | None = None,
 ) -> Interval:
     """Computes a confidence interval of the root mean squared calibration error at fixed bins.
 
@@ -38,11 +40,15 @@ def ece_interval(
     probabilities the lower end is 0 in all but (1 - level) / 2 of samples, so it covers 0 more
     often than the level says. With few groups of strongly dependent rows it covers less often.
 
+    With weights, w_k and d_k are weighted, and so is the jackknife: rows or groups remain what is
+    independent, with their weights as they are. So weights are importances: their scale does not
+    matter, and a row of weight k is no k rows. To count copies, repeat rows.
+
     Args:
       probs: (N, C) probabilities.
-      labels: (N, C) labels in [0, 1], hard or soft.
+      labels: (N, C) labels in [0, 1], hard or soft; NaN where unknown, which leaves the entry out.
       bins: Number of bins. A bin with entries of one row or group is left out.
-      average: "pooled" bins all N * C entries together; "none" returns one interval per label;
+      average: "pooled" bins all known entries together; "none" returns one interval per label;
         "macro" is the root of the labels' mean square.
       binning: Bins of equal "mass" (equally many entries) or of equal "width".
       level: Confidence level, between 0 and 1.
@@ -50,14 +56,17 @@ def ece_interval(
         own. The labels of one row may depend on each other either way.
       draws: Number of draws of the statistic's distribution.
       seed: Seed of the draws.
+      weights: (N,) weights of the rows, at least 0; None weights all equally.
 
     Returns:
       An `Interval` of floats in [0, 1], or of (C,) arrays for "none", with `ece_debiased` as its
-      estimate and `draws` as its replicates. NaN where no bin has two rows or groups.
+      estimate and `draws` as its replicates. NaN where no bin has two rows or groups with known
+      labels; such labels are left out of the macro mean with a warning.
 
     Raises:
-      ValueError: If shapes differ, values are NaN or outside [0, 1], an option is out of range, or
-        there are fewer than two rows or groups.
+      ValueError: If shapes differ, values are out of range, probabilities are NaN, no label is
+        known, an option is out of range, or there are fewer than two rows or groups with known
+        labels.
 
     References:
       Sun, Chaudhari, Barnett and Dobriban, "A Confidence Interval for the l2 Expected Calibration
@@ -74,26 +83,48 @@ def ece_interval(
     checks.choice("average", average, Average)
     checks.at_least_one("draws", draws)
     checks.fraction("level", level)
-    probs, labels = checks.probs_and_labels(probs, labels, soft=True)
-    unit = checks.units(groups, len(probs), "an interval")
-    options = {"bins": bins, "binning": binning, "groups": unit}
-    if average == "none":
-        columns = zip(probs.T[:, :, None], labels.T[:, :, None], strict=True)
-        ends = [
-            ece_interval(*column, level=level, draws=draws, seed=seed, **options)[:3]
-            for column in columns
-        ]
-        replicates = np.full(len(ends), draws)
-        return Interval(*np.array(ends).T, replicates, "inversion")
-    square = ece_debiased(probs, labels, average=average, squared=True, **options)
+    entries = checks.entries_of_probs(probs, labels, weights)
+    unit = checks.groups(groups, len(entries.values))
+    informed = unit[entries.weights.any(1)]
+    checks.units(None if groups is None else informed, len(informed), "an interval")
+
+    def interval(entries: checks.Entries) -> tuple[float, float, float]:
+        return _interval(entries, unit, bins, average, binning, level, draws, seed)
+
+    if average != "none":
+        return Interval(*interval(entries), draws, "inversion")
+    columns = [
+        checks.Entries(*(x[:, [c]] for x in entries)) for c in range(entries.values.shape[1])
+    ]
+    with averaging.silent():
+        ends = np.array([interval(column) for column in columns])
+    return Interval(*ends.T, np.full(len(ends), draws), "inversion")
+
+
+def _interval(
+    entries: checks.Entries,
+    unit: np.ndarray,
+    bins: int,
+    average: Average,
+    binning: Binning,
+    level: float,
+    draws: int,
+    seed: int,
+) -> tuple[float, float, float]:
+    """Returns estimate, low and high for all entries together, or for the mean over labels."""
+    known = entries.weights.any(1)
+    probs, labels, weights = (x[known] for x in entries)
+    unit = checks.groups(unit[known], len(probs))
+    grid = assign(probs, weights, bins, average == "macro", binning)
+    squares = squared_errors(grid, unit, probs - labels, weights)
+    square = averaging.macro(np.atleast_1d(squares), TOO_FEW)
     if np.isnan(square):
-        return Interval(np.nan, np.nan, np.nan, draws, "inversion")
-    estimate = float(np.sqrt(max(square, 0)))
-    grid = assign(probs, bins, average == "macro", binning)
-    gaps = _gaps(grid, unit, probs, labels)
+        return np.nan, np.nan, np.nan
+    gaps = _gaps(grid, unit, probs, labels, weights)
     noise = _noise(gaps, int(unit.max()), draws, np.random.default_rng(seed))
-    low, high = (_invert(max(square, 0), end, *noise) for end in ((1 + level) / 2, (1 - level) / 2))
-    return Interval(estimate, low, high, draws, "inversion")
+    square = max(square, 0)
+    low, high = (_invert(square, end, *noise) for end in ((1 + level) / 2, (1 - level) / 2))
+    return float(np.sqrt(square)), low, high
 
 
 class _Gaps(NamedTuple):
@@ -109,39 +140,44 @@ class _Gaps(NamedTuple):
     covariance: np.ndarray
 
 
-def _gaps(grid: Bins, unit: np.ndarray, probs: np.ndarray, labels: np.ndarray) -> _Gaps:
+def _gaps(
+    grid: Bins, unit: np.ndarray, probs: np.ndarray, labels: np.ndarray, weights: np.ndarray
+) -> _Gaps:
     """Computes the bins' gaps, and their covariance by leaving out one unit at a time."""
-    parts = cells(grid, unit, probs - labels)
-    kept = np.bincount(parts.bin, minlength=grid.total().size) > 1
+    parts = cells(grid, unit, probs - labels, weights)
+    every = grid.total(weights)
+    kept = np.bincount(parts.bin, minlength=every.size) > 1
     parts = Cells(*(x[kept[parts.bin]] for x in parts))
     column = np.cumsum(kept) - 1  # of the kept bins among themselves
     at = column[parts.bin]
-    counts = grid.total().ravel()[kept]
-    totals = np.sum(np.where(kept.reshape(grid.shape), grid.total(), 0), axis=-1, keepdims=True)
+    counts = every.ravel()[kept]
+    totals = np.sum(np.where(kept.reshape(grid.shape), every, 0), axis=-1, keepdims=True)
     entries = np.broadcast_to(totals, grid.shape).ravel()[kept]
-    weights = counts / entries / np.count_nonzero(totals)
+    shares = counts / entries / np.count_nonzero(totals)
     means = np.bincount(at, parts.sums, counts.size) / counts
-    pulls = (parts.sums - means[at] * parts.counts) / (counts[at] - parts.counts)
+    pulls = (parts.sums - means[at] * parts.weights) / (counts[at] - parts.weights)
     # The squared error is a sum over labels of means over entries, here in units of the total.
-    squares = np.square(means) / max(np.sum(weights * np.square(means)), np.finfo(float).tiny)
+    squares = np.square(means) / max(np.sum(shares * np.square(means)), np.finfo(float).tiny)
     label = np.flatnonzero(kept) // grid.shape[-1]
     inner = np.bincount(label, counts / entries * squares)[label]
-    shifts = parts.counts * ((squares - inner) / entries / np.count_nonzero(totals))[at]
+    shifts = parts.weights * ((squares - inner) / entries / np.count_nonzero(totals))[at]
     units = int(unit.max()) + 1
     influence = sparse.csr_array(
         (
-            np.concatenate([np.sqrt(weights)[at] * pulls, shifts]),
+            np.concatenate([np.sqrt(shares)[at] * pulls, shifts]),
             (np.tile(parts.unit, 2), np.concatenate([at, np.full(at.size, counts.size)])),
         ),
         (units, counts.size + 1),
     )
     covariance = (influence.T @ influence).toarray()
     # Labels that all agree would have no variance: an event that was not seen is not impossible.
-    rate = (grid.total(labels).ravel()[kept] + 1) / (counts + 2)
+    effective = np.square(counts) / grid.total(np.square(weights)).ravel()[kept]
+    events = grid.total(weights * labels).ravel()[kept] * (effective / counts)
+    rate = (events + 1) / (effective + 2)
     diagonal = np.diag_indices(counts.size)
-    floor = weights * rate * (1 - rate) / counts
+    floor = shares * rate * (1 - rate) / effective
     covariance[diagonal] = np.maximum(covariance[diagonal], floor)
-    return _Gaps(np.sqrt(weights) * means, covariance)
+    return _Gaps(np.sqrt(shares) * means, covariance)
 
 
 def _noise(

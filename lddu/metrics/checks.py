@@ -1,6 +1,6 @@
 """Input checks shared by metrics and calibrators: every message names the argument and the cure."""
 
-from typing import Any, get_args
+from typing import Any, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -79,27 +79,90 @@ def binary(name: str, values: ArrayLike) -> np.ndarray:
     return values.astype(bool)
 
 
-def probs_and_labels(
-    probs: ArrayLike, labels: ArrayLike, soft: bool = False
-) -> tuple[np.ndarray, np.ndarray]:
-    """Returns checked (N, C) probabilities and labels: float64 labels if `soft`, else bool.
+class NothingKnown(ValueError):
+    """Raised where there is nothing to score: nothing known in a row of weight above 0."""
+
+
+class Entries(NamedTuple):
+    """Checked entries, C per row, for a metric to score.
+
+    Attributes:
+      values: (N, C) float64 probabilities, or decisions as 0 and 1.
+      labels: (N, C) float64 labels in [0, 1], hard or soft; 0 where unknown.
+      weights: (N, C) weight of each entry: its row's, or 0 where its label is unknown.
+    """
+
+    values: np.ndarray
+    labels: np.ndarray
+    weights: np.ndarray
+
+    @property
+    def present(self) -> np.ndarray:
+        """(N, C) weights of a label's presence: of a soft label, its share of the weight."""
+        return self.weights * self.labels
+
+    @property
+    def absent(self) -> np.ndarray:
+        """(N, C) weights of a label's absence."""
+        return self.weights * (1 - self.labels)
+
+
+def entries_of_probs(
+    probs: ArrayLike, labels: ArrayLike, weights: ArrayLike | None = None
+) -> Entries:
+    """Returns the checked entries of probabilities (N, C), labels (N, C) and row weights (N,).
 
     Raises:
-      ValueError: If shapes differ, or values are NaN, out of range or (unless `soft`) soft labels.
+      ValueError: If shapes differ, values are out of range, probabilities are NaN, or no label is
+        known (`NothingKnown`).
     """
     same_shape(probs=probs, labels=labels)
-    check = unit_interval if soft else binary
-    return unit_interval("probs", probs), check("labels", labels)
+    return Entries(
+        np.ascontiguousarray(unit_interval("probs", probs)), *_known_labels(labels, weights)
+    )
 
 
-def decisions_and_labels(decisions: ArrayLike, labels: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-    """Returns checked (N, C) bool decisions and labels.
+def entries_of_decisions(
+    decisions: ArrayLike, labels: ArrayLike, weights: ArrayLike | None = None
+) -> Entries:
+    """Returns the checked entries of decisions (N, C), labels (N, C) and row weights (N,).
 
     Raises:
-      ValueError: If shapes differ or values are neither 0 nor 1.
+      ValueError: If shapes differ, values are out of range, decisions are neither 0 nor 1, or no
+        label is known (`NothingKnown`).
     """
     same_shape(decisions=decisions, labels=labels)
-    return binary("decisions", decisions), binary("labels", labels)
+    return Entries(binary("decisions", decisions).astype(float), *_known_labels(labels, weights))
+
+
+def known(
+    name: str, values: ArrayLike, weights: ArrayLike | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns `known_entries` of values (N, C) or (N,), some of which have a weight above 0.
+
+    Raises:
+      ValueError: As `row_weights`, or if none has (`NothingKnown`).
+    """
+    values, entry_weights = known_entries(values, weights)
+    if not entry_weights.any():
+        rows = "" if weights is None else " in a row of weight > 0"
+        raise NothingKnown(f"{name} {values.shape} holds nothing that is known{rows}: all are NaN")
+    return values, entry_weights
+
+
+def _known_labels(labels: ArrayLike, weights: ArrayLike | None) -> tuple[np.ndarray, np.ndarray]:
+    values, entry_weights = known("labels", labels, weights)
+    return unit_interval("labels", values), entry_weights
+
+
+def probs_and_labels(probs: ArrayLike, labels: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    """Returns checked (N, C) probabilities, and hard labels, all known, as bool.
+
+    Raises:
+      ValueError: If shapes differ, or values are NaN, out of range or soft labels.
+    """
+    same_shape(probs=probs, labels=labels)
+    return unit_interval("probs", probs), binary("labels", labels)
 
 
 def row_weights(weights: ArrayLike | None, rows: int) -> np.ndarray:
@@ -129,18 +192,21 @@ def known_entries(
     """Splits labels, NaN where unknown, into values and the weights of entries.
 
     Args:
-      labels: (N, C) labels; NaN marks those that nobody knows.
+      labels: (N, C) or (N,) labels; NaN marks those that nobody knows.
       weights: (N,) weights of the rows; None weights all equally.
 
     Returns:
-      (N, C) float64 labels with 0 in place of NaN, and (N, C) weights: the row's, 0 if unknown.
+      Float64 labels with 0 in place of NaN, and weights of the same shape: the row's, 0 if unknown.
 
     Raises:
       ValueError: As `row_weights`.
     """
     labels = np.asarray(labels, np.float64)
     known = ~np.isnan(labels)
-    return np.where(known, labels, 0.0), known * row_weights(weights, len(labels))[:, None]
+    # In C order, so that sums round alike whatever the layout of the labels.
+    values = np.ascontiguousarray(np.where(known, labels, 0.0))
+    rows = row_weights(weights, len(labels)).reshape(-1, *[1] * (labels.ndim - 1))
+    return values, np.ascontiguousarray(known * rows)
 
 
 def groups(values: ArrayLike | None, rows: int) -> np.ndarray:

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lddu.metrics import checks
+from lddu.metrics import averaging, checks
 from lddu.metrics.bins import Average, Binning, assign
 from lddu.metrics.boundary import marked
 
@@ -41,6 +41,8 @@ def brier_decomposition(
     bins: int = 15,
     average: Average = "pooled",
     binning: Binning = "width",
+    *,
+    weights: ArrayLike | None = None,
 ) -> BrierDecomposition:
     """Splits `brier` into reliability, resolution, uncertainty and two terms within bins.
 
@@ -50,18 +52,22 @@ def brier_decomposition(
 
     Args:
       probs: (N, C) probabilities.
-      labels: (N, C) labels in [0, 1], hard or soft.
+      labels: (N, C) labels in [0, 1], hard or soft; NaN where unknown, which leaves the entry out.
       bins: Number of bins.
-      average: "pooled" bins all N * C entries together, with one base rate, so that knowing which
+      average: "pooled" bins all known entries together, with one base rate, so that knowing which
         labels are rare counts as resolution; "none" returns one value per label, "macro" their
-        mean. Pooled and macro parts both sum to `brier(probs, labels)`.
+        mean. Pooled parts sum to `brier(probs, labels)`, and so do macro parts if all labels are
+        known.
       binning: Bins of equal "width" or of equal "mass" (equally many entries).
+      weights: (N,) weights of the rows, at least 0; None weights all equally.
 
     Returns:
-      A `BrierDecomposition`.
+      A `BrierDecomposition`. A label that is never known is NaN, and left out of the macro mean
+      with a warning.
 
     Raises:
-      ValueError: If shapes differ, values are NaN or outside [0, 1], or an option is unknown.
+      ValueError: If shapes differ, values are out of range, probabilities are NaN, no label is
+        known, or an option is unknown.
 
     References:
       Murphy, "A New Vector Partition of the Probability Score", Journal of Applied Meteorology
@@ -76,13 +82,16 @@ def brier_decomposition(
       (0.0625, 0.0556)
     """
     checks.choice("average", average, Average)
-    probs, labels = checks.probs_and_labels(probs, labels, soft=True)
-    groups = assign(probs, bins, average != "pooled", binning)
+    probs, labels, weights = checks.entries_of_probs(probs, labels, weights)
+    grid = assign(probs, weights, bins, average != "pooled", binning)
     axis = None if average == "pooled" else 0
-    divisor = np.maximum(groups.total(), 1)
+    counts = grid.total(weights)
+    divisor = np.where(counts > 0, counts, 1)
     # Each entry takes the means of its bin, so that parts are plain means over entries.
-    prob, observed = ((groups.total(x) / divisor).ravel()[groups.index] for x in (probs, labels))
-    rate = np.mean(labels, axis=axis)
+    prob, observed = (
+        (grid.total(weights * x) / divisor).ravel()[grid.index] for x in (probs, labels)
+    )
+    rate = _mean(labels, weights, axis)
     parts = (
         np.square(prob - observed),
         np.square(observed - rate),
@@ -90,11 +99,20 @@ def brier_decomposition(
         np.square(probs - prob),
         2 * (probs - prob) * (labels - observed),
     )
-    means = (np.mean(part, axis=axis) for part in parts)
-    return BrierDecomposition(*(x if average == "none" else float(np.mean(x)) for x in means))
+    means = [np.atleast_1d(_mean(part, weights, axis)) for part in parts]
+    if average == "none":
+        return BrierDecomposition(*means)
+    kept = averaging.defined(means[0])
+    return BrierDecomposition(*(float(np.mean(x[kept])) for x in means))
 
 
-def sharpness(probs: ArrayLike, average: Average = "pooled") -> float | np.ndarray:
+def sharpness(
+    probs: ArrayLike,
+    average: Average = "pooled",
+    *,
+    labels: ArrayLike | None = None,
+    weights: ArrayLike | None = None,
+) -> float | np.ndarray:
     """Computes the sharpness: the variance of the probabilities.
 
     It looks at forecasts alone. It is 0 for a model that always gives the same probability and
@@ -104,14 +122,18 @@ def sharpness(probs: ArrayLike, average: Average = "pooled") -> float | np.ndarr
 
     Args:
       probs: (N, C) probabilities.
-      average: "pooled" is the variance of all N * C entries around one mean; "none" returns one
-        value per label, "macro" their mean.
+      average: "pooled" is the variance of all entries around one mean; "none" returns one value per
+        label, "macro" their mean.
+      labels: (N, C) labels, NaN where unknown, to look only at entries that are known; None looks
+        at all. Their values do not matter.
+      weights: (N,) weights of the rows, at least 0; None weights all equally.
 
     Returns:
-      A float in [0, 0.25], or (C,) for "none".
+      A float in [0, 0.25], or (C,) for "none". A label that is never known is NaN, and left out of
+      the macro mean with a warning.
 
     Raises:
-      ValueError: If `probs` are not (N, C), are NaN or outside [0, 1], or `average` is unknown.
+      ValueError: If shapes do not fit, `probs` are NaN or outside [0, 1], or `average` is unknown.
 
     References:
       Murphy and Winkler, "A General Framework for Forecast Verification", Monthly Weather Review
@@ -120,6 +142,14 @@ def sharpness(probs: ArrayLike, average: Average = "pooled") -> float | np.ndarr
         Journal of the Royal Statistical Society B 2007 (maximise it subject to calibration).
     """
     checks.choice("average", average, Average)
-    checks.same_shape(probs=probs)
-    spread = np.var(checks.unit_interval("probs", probs), axis=None if average == "pooled" else 0)
-    return spread if average == "none" else float(np.mean(spread))
+    labels = np.zeros(np.shape(probs)) if labels is None else labels
+    probs, _, weights = checks.entries_of_probs(probs, labels, weights)
+    axis = None if average == "pooled" else 0
+    spread = _mean(np.square(probs - _mean(probs, weights, axis)), weights, axis)
+    return spread if average == "none" else averaging.macro(np.atleast_1d(spread))
+
+
+def _mean(values: np.ndarray, weights: np.ndarray, axis: int | None) -> np.ndarray:
+    """Returns weighted means of values (N, C), NaN for labels without any weight."""
+    total = np.sum(weights, axis=axis)
+    return np.sum(weights * values, axis=axis) / np.where(total > 0, total, np.nan)

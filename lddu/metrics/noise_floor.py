@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lddu.metrics import checks
+from lddu.metrics import averaging, checks
 from lddu.metrics.bins import Average, Binning, assign
 
 
@@ -34,6 +34,9 @@ def ece_noise_floor(
     quantiles: Sequence[float] = (0.05, 0.5, 0.95),
     seed: int = 0,
     groups: ArrayLike | None = None,
+    *,
+    labels: ArrayLike | None = None,
+    weights: ArrayLike | None = None,
 ) -> NoiseFloor:
     """Computes the `ece` that probabilities would have if they were true.
 
@@ -44,7 +47,9 @@ def ece_noise_floor(
     are most spread out where their terms rise together. An `ece` above this floor shows
     miscalibration; one between the two floors shows it only if rows depend less: see
     `ece_interval`, which estimates the dependence from the labels. Different labels of one row are
-    drawn independently. Soft labels vary less than hard ones, so for those both are too high.
+    drawn independently. Soft labels vary less than hard ones, so for those both are too high. A row
+    of weight k draws its labels once and counts k times, like k rows of one group: a weight is no
+    number of independent rows.
 
     Args:
       probs: (N, C) probabilities.
@@ -55,12 +60,17 @@ def ece_noise_floor(
       quantiles: Quantiles to return, each in [0, 1].
       seed: Seed of the draws.
       groups: (N,) group of each row; with None every row is on its own.
+      labels: (N, C) labels, NaN where unknown, to look only at entries that are known; None looks
+        at all. Their values do not matter.
+      weights: (N,) weights of the rows, at least 0; None weights all equally.
 
     Returns:
-      A `NoiseFloor`.
+      A `NoiseFloor`. A label that is never known is NaN, and left out of the macro mean with a
+      warning.
 
     Raises:
-      ValueError: If probabilities, options, draws, quantiles or groups are out of range.
+      ValueError: If shapes do not fit, or probabilities, options, draws, quantiles or groups are
+        out of range.
 
     References:
       Bröcker and Smith, "Increasing the Reliability of Reliability Diagrams", Weather and
@@ -75,24 +85,29 @@ def ece_noise_floor(
       (0.0, [0.0, 0.0, 0.0], (20,))
     """
     checks.choice("average", average, Average)
-    checks.same_shape(probs=probs)
-    probs = checks.unit_interval("probs", probs)
+    labels = np.zeros(np.shape(probs)) if labels is None else labels
+    probs, _, weights = checks.entries_of_probs(probs, labels, weights)
     checks.at_least_one("draws", draws)
     wanted = np.asarray(quantiles, np.float64)
     if wanted.ndim != 1 or not np.all((wanted >= 0) & (wanted <= 1)):
         raise ValueError(f"quantiles={quantiles} must be a sequence of numbers in [0, 1]")
-    unit = checks.groups(groups, len(probs))
+    kept = weights.any(1)
+    unit = checks.groups(checks.groups(groups, len(probs))[kept], np.count_nonzero(kept))
     units = unit.max() + 1
-    grid = assign(probs, bins, average != "pooled", binning)
-    entries = np.sum(grid.total(), axis=-1)
+    probs, weights = probs[kept], weights[kept]
+    grid = assign(probs, weights, bins, average != "pooled", binning)
+    total = np.sum(grid.total(weights), axis=-1)
+    total = np.where(total > 0, total, np.nan)
     rng = np.random.default_rng(seed)
     samples = []
     for _ in range(draws):
         residuals = (rng.random((units, probs.shape[1]))[unit] < probs) - probs
-        # A bin's gap times its count is the sum of its residuals.
-        errors = np.sum(np.abs(grid.total(residuals)), axis=-1) / entries
-        samples.append(errors if average == "none" else np.mean(errors))
+        # A bin's gap times its weight is the sum of its weighted residuals.
+        samples.append(np.sum(np.abs(grid.total(weights * residuals)), axis=-1) / total)
     samples = np.stack(samples)
+    if average != "none":
+        kept = averaging.defined(np.atleast_1d(samples[0]))
+        samples = np.mean(np.compress(kept, samples.reshape(draws, -1), axis=1), axis=1)
     mean = np.mean(samples, axis=0)
     return NoiseFloor(
         mean if average == "none" else float(mean), np.quantile(samples, wanted, axis=0), samples

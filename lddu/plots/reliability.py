@@ -9,24 +9,33 @@ from matplotlib.ticker import EngFormatter
 from numpy.typing import ArrayLike
 
 from lddu import metrics
+from lddu.metrics import checks
 from lddu.plots import style
 
 _Z = 1.959964  # 97.5 % quantile of the standard normal
 
 
 def reliability_diagram(
-    probs: ArrayLike, labels: ArrayLike, names: Sequence[str], bins: int = 15
+    probs: ArrayLike,
+    labels: ArrayLike,
+    names: Sequence[str],
+    bins: int = 15,
+    *,
+    weights: ArrayLike | None = None,
 ) -> style.Figure:
     """Draws observed frequency against mean probability, with counts beneath, for each label.
 
     Vertical bars are Wilson's 95 % intervals; bins without predictions are hatched. Counts are on a
-    logarithmic axis, since rare labels crowd the first bin.
+    logarithmic axis, since rare labels crowd the first bin. With weights, counts are their sums,
+    and intervals take Kish's effective number of rows, (sum w)^2 / sum w^2.
 
     Args:
       probs: (N, C) predicted probabilities.
-      labels: (N, C) labels in [0, 1], hard or soft; a label may be always or never present.
+      labels: (N, C) labels in [0, 1], hard or soft, NaN where unknown; a label may be always, never
+        or not known to be present.
       names: Names of the C labels.
       bins: Number of bins of equal width.
+      weights: (N,) weights of the rows, at least 0; None weights all equally.
 
     Returns:
       The figure, with axes [diagram, counts] for each label in turn.
@@ -40,8 +49,12 @@ def reliability_diagram(
             f"probs {probs.shape} and labels {labels.shape} must both be (N, C), and there are "
             f"{len(names)} names"
         )
-    found = metrics.reliability(probs, labels, bins, per_label=True)
-    errors = metrics.ece(probs, labels, bins, average="none")
+    known, each = checks.known("labels", labels, weights)
+    found = metrics.reliability(probs, labels, bins, per_label=True, weights=weights)
+    squares = None if weights is None else np.square(weights)
+    effective = metrics.reliability(probs, labels, bins, per_label=True, weights=squares).counts
+    effective = np.square(found.counts) / np.maximum(effective, np.finfo(float).tiny)
+    errors = metrics.ece(probs, labels, bins, average="none", weights=weights)
     columns = min(len(names), 4)
     rows = math.ceil(len(names) / columns)
     figure = style.new_figure(max(2.6 * columns, 3.2), 3.6 * rows)
@@ -52,8 +65,10 @@ def reliability_diagram(
         diagram = figure.add_subplot(grid[2 * row, column])
         counts = figure.add_subplot(grid[2 * row + 1, column], sharex=diagram)
         own = metrics.Reliability(found.edges, *(field[c] for field in found[1:]))
-        _panel(diagram, counts, own, most=int(found.counts.max()))
-        diagram.set_title(f"{style.escape(name)}\nECE {errors[c]:.3f} · {_support(labels[:, c])}")
+        _panel(diagram, counts, own, effective[c], most=found.counts.max())
+        support = _support(np.sum(each[:, c] * known[:, c]), np.sum(each[:, c]))
+        error = "" if np.isnan(errors[c]) else f"ECE {errors[c]:.3f} · "
+        diagram.set_title(f"{style.escape(name)}\n{error}{support}")
         if column == 0:
             diagram.set_ylabel("observed frequency")
             counts.set_ylabel("count")
@@ -89,7 +104,9 @@ def wilson_interval(
     return np.where(counts > 0, low, 0.0), np.where(counts > 0, high, 1.0)
 
 
-def _panel(diagram: Axes, counts: Axes, found: metrics.Reliability, most: int) -> None:
+def _panel(
+    diagram: Axes, counts: Axes, found: metrics.Reliability, effective: np.ndarray, most: float
+) -> None:
     edges, number = found.edges, found.counts
     full = number > 0
     for ax in (diagram, counts):
@@ -97,7 +114,7 @@ def _panel(diagram: Axes, counts: Axes, found: metrics.Reliability, most: int) -
             ax.axvspan(left, right, zorder=0, **style.EMPTY)
     diagram.plot([0, 1], [0, 1], color=style.MUTED, linewidth=1.0, linestyle="--", zorder=1)
     observed, mean = found.observed[full], found.mean_prob[full]
-    low, high = wilson_interval(observed, number[full])
+    low, high = wilson_interval(observed, effective[full])
     diagram.errorbar(
         mean,
         observed,
@@ -126,10 +143,12 @@ def _panel(diagram: Axes, counts: Axes, found: metrics.Reliability, most: int) -
     counts.yaxis.set_major_formatter(EngFormatter(sep=""))  # 1, 10, 100, 1k
 
 
-def _support(labels: np.ndarray) -> str:
-    positives = labels.sum()
+def _support(positives: float, total: float) -> str:
+    """Returns how often a label is present, from weights."""
+    if total == 0:
+        return "never known"
     if positives == 0:
         return "never present"
-    if positives == len(labels):
+    if positives == total:
         return "always present"
-    return f"{positives:.4g} of {len(labels)} present"
+    return f"{positives:.4g} of {total:.4g} present"

@@ -78,7 +78,7 @@ def compare(
     if len(runs) < 2:
         raise ValueError(f"runs holds {len(runs)} run; a comparison needs at least two")
     entries = [_find(str(run)) for run in runs]
-    labels = np.asarray(entries[0].predictions.labels, bool)
+    labels = np.asarray(entries[0].predictions.labels, float)
     views = [_view(entry, _rows(entry, entries[0])) for entry in entries]
     contestants = []
     for number, (entry, view) in enumerate(zip(entries, views, strict=True)):
@@ -150,6 +150,8 @@ def _thresholds(contestants: Sequence[Contestant]) -> str:
 
 
 def _verdict(metric: str, difference: Difference) -> str:
+    if np.isnan(difference.estimate):
+        return "undefined"
     if not (difference.low > 0 or difference.high < 0):
         return "inside chance"
     better = (difference.estimate < 0) == find_metric(metric).lower_is_better
@@ -191,7 +193,7 @@ def _rows(entry: _Entry, first: _Entry) -> np.ndarray:
             f"and {len(theirs.ids)}, of which {len(shared)} in both"
         )
     rows = np.array([position[key] for key in theirs.ids.tolist()])
-    if (ours.labels[rows] != theirs.labels).any():
+    if not np.array_equal(ours.labels[rows], theirs.labels, equal_nan=True):
         raise ValueError(
             f"{entry.name} and {first.name} disagree on the labels of the same samples"
         )

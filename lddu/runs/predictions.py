@@ -52,7 +52,7 @@ class RunPredictions:
 
     Attributes:
       ids: (N,) unique names of the samples.
-      labels: (N, C) labels, 0 or 1.
+      labels: (N, C) labels in [0, 1], NaN where unknown.
       label_names: C names.
       protocol: "validation", or "official" if something was chosen on the test split.
       main: The model that the experiment is about; the others stand beside it.
@@ -87,7 +87,7 @@ class RunPredictions:
         """Writes `predictions.npz` into a run folder, and returns its path."""
         arrays = {
             "ids": self.ids,
-            "labels": np.asarray(self.labels, np.int8),
+            "labels": np.asarray(self.labels, np.float64),
             "label_names": np.array(self.label_names),
             "protocol": np.array(self.protocol),
             "main": np.array(self.main),

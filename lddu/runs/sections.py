@@ -67,15 +67,16 @@ def per_label(
 
     Args:
       probs: (N, C) probabilities.
-      labels: (N, C) labels in [0, 1].
+      labels: (N, C) labels in [0, 1], NaN where unknown.
       thresholds: (N, C) decision thresholds; the table shows their mean.
       names: C names.
     """
-    predicted, truth = metrics.threshold(probs, thresholds), labels >= 0.5
-    guessed, occurs = predicted.any(0), truth.any(0)
+    predicted, truth = metrics.threshold(probs, thresholds), _hard(labels)
+    known = ~np.isnan(labels)
+    guessed, occurs = (predicted & known).any(0), (truth == 1).any(0)
     columns = {
-        "present": labels.mean(0),
-        "mean probability": probs.mean(0),
+        "present": _mean_of_known(labels, known),
+        "mean probability": _mean_of_known(probs, known),
         "threshold": thresholds.mean(0),
         "precision": np.where(guessed, metrics.precision(predicted, truth, "none"), np.nan),
         "recall": np.where(occurs, metrics.recall(predicted, truth, "none"), np.nan),
@@ -90,6 +91,8 @@ def per_label(
         "Precision, recall and F1 are at the threshold. A dash: undefined, because the label never "
         "occurs or is never predicted."
     )
+    if not known.all():
+        caption += f" Of the labels, {1 - known.mean():.1%} are unknown and have no part."
     return page.section("Labels", page.table("label", list(columns), rows, caption))
 
 
@@ -174,15 +177,28 @@ def _curves(
     probs: np.ndarray, labels: np.ndarray, thresholds: np.ndarray, names: Sequence[str]
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Returns coverage and risk of all label decisions together, and of each label."""
-    wrong = (metrics.threshold(probs, thresholds) != (labels >= 0.5)).astype(float)
+    wrong = metrics.wrong(metrics.threshold(probs, thresholds), _hard(labels))
     uncertainty = probs * (1 - probs)
     curves = {"all labels": metrics.risk_coverage(wrong.ravel(), uncertainty.ravel())}
     if len(names) > 1:
         for c, name in enumerate(names):
+            if np.isnan(labels[:, c]).all():
+                continue
             # A label may be called "all labels" too.
             key = name if name not in curves else f"{name} (label)"
             curves[key] = metrics.risk_coverage(wrong[:, c], uncertainty[:, c])
     return {name: _thin(*curve) for name, curve in curves.items()}
+
+
+def _hard(labels: np.ndarray) -> np.ndarray:
+    """Returns labels as 0 and 1, present from one half on; NaN stays."""
+    return np.where(np.isnan(labels), np.nan, labels >= 0.5)
+
+
+def _mean_of_known(values: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Returns the mean (C,) over the known entries of each label, NaN without any."""
+    count = known.sum(0)
+    return np.sum(values, axis=0, where=known) / np.where(count > 0, count, np.nan)
 
 
 def _thin(coverage: np.ndarray, risk: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

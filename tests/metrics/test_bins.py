@@ -16,8 +16,8 @@ unit = hnp.arrays(
 @given(unit, st.integers(1, 12), st.booleans(), st.sampled_from(["width", "mass"]))
 @settings(max_examples=80, deadline=None)
 def test_every_entry_is_in_one_bin_between_its_borders(probs, number, per_label, binning):
-    found = bins.assign(probs, number, per_label, binning)
-    assert found.total().sum() == probs.size
+    found = bins.assign(probs, np.ones(probs.shape), number, per_label, binning)
+    assert found.total(np.ones(probs.shape)).sum() == probs.size
     assert found.total(probs).sum() == pytest.approx(probs.sum())
     labels = probs.shape[1]
     assert found.shape == ((labels, number) if per_label else (number,))
@@ -32,26 +32,27 @@ def test_every_entry_is_in_one_bin_between_its_borders(probs, number, per_label,
 @given(st.integers(1, 60), st.integers(1, 12), st.integers(0, 99))
 @settings(max_examples=60, deadline=None)
 def test_masses_are_equal_up_to_one_entry_without_ties(n, number, seed):
-    probs = np.random.default_rng(seed).random((n, 2))
+    probs, ones = np.random.default_rng(seed).random((n, 2)), np.ones((n, 2))
     for per_label, size in ((True, n), (False, 2 * n)):
-        counts = bins.assign(probs, number, per_label, "mass").total()
+        counts = bins.assign(probs, ones, number, per_label, "mass").total(ones)
         assert set(np.ravel(counts)) <= {size // number, -(-size // number)}
 
 
 def test_ties_stay_together_in_any_order():
     probs = np.array([0.3, 0.3, 0.3, 0.3, 0.7, 0.9])[:, None]
-    found = bins.assign(probs, 3, False, "mass")
+    ones = np.ones((6, 1))
+    found = bins.assign(probs, ones, 3, False, "mass")
     np.testing.assert_allclose(found.edges, [0, 0.3, 0.7, 1])
-    np.testing.assert_array_equal(found.total(), [0, 4, 2])
+    np.testing.assert_array_equal(found.total(ones), [0, 4, 2])
     np.testing.assert_array_equal(
-        bins.assign(probs[::-1], 3, False, "mass").index, found.index[::-1]
+        bins.assign(probs[::-1], ones, 3, False, "mass").index, found.index[::-1]
     )
-    constant = bins.assign(np.full((5, 1), 0.5), 4, True, "mass")
-    np.testing.assert_array_equal(constant.total(), [[0, 0, 0, 5]])
+    constant = bins.assign(np.full((5, 1), 0.5), ones[:5], 4, True, "mass")
+    np.testing.assert_array_equal(constant.total(ones[:5]), [[0, 0, 0, 5]])
 
 
 def test_bad_options():
     with pytest.raises(ValueError, match="bins=0 must be at least 1"):
-        bins.assign(np.zeros((2, 2)), 0, False, "mass")
+        bins.assign(np.zeros((2, 2)), np.ones((2, 2)), 0, False, "mass")
     with pytest.raises(ValueError, match="binning='equal'; choose one of 'width', 'mass'"):
-        bins.assign(np.zeros((2, 2)), 3, False, "equal")
+        bins.assign(np.zeros((2, 2)), np.ones((2, 2)), 3, False, "equal")

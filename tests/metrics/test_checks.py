@@ -34,7 +34,7 @@ def test_bad_decisions_name_argument_shape_and_cure(name):
     score = getattr(metrics, name)
     with pytest.raises(ValueError, match=r"decisions \(2, 2\) must be 0 or 1.*metrics.threshold"):
         score(GOOD, LABELS)
-    with pytest.raises(ValueError, match=r"labels \(2, 2\) must be 0 or 1.*labels >= 0.5"):
-        score(LABELS, GOOD)
+    with pytest.raises(ValueError, match=r"labels \(2, 2\) must lie in \[0, 1\]"):
+        score(LABELS, LABELS * 2)
     with pytest.raises(ValueError, match=r"decisions \(2, 2\), labels \(2, 1\)"):
         score(LABELS, LABELS[:, :1])

@@ -107,6 +107,38 @@ def test_bootstrap(scores, sets, groups):
         assert 0.93 - 5 * error <= covered <= 0.97 + 5 * error, score.__name__
 
 
+def known_nll(probs, labels, weights=None):
+    each = np.where(labels == 1, np.log(probs), np.log1p(-probs))
+    weights = np.ones(len(probs)) if weights is None else weights
+    known = ~np.isnan(labels) * weights[:, None]
+    return -np.sum(known * each, axis=0) / np.sum(known, axis=0)
+
+
+def known_f1(probs, labels, weights=None):
+    return metrics.f1(probs >= 0.4, labels, "none", weights=weights)
+
+
+def known_auroc(probs, labels, weights=None):
+    return metrics.auroc(probs, labels, "none", weights=weights)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_bootstrap_with_unknown_labels(weighted):
+    """A third of the labels is unknown, at random, and so are weights."""
+    sets = 200
+    large = simulate(np.random.default_rng(1), 200, 5000)[:2]
+    rng = np.random.default_rng(3)
+    probs, labels, _ = simulate(rng, 200, sets)
+    labels = np.where(rng.random(labels.shape) < 1 / 3, np.nan, labels)
+    weights = rng.gamma(4, size=len(probs)) if weighted else None
+    error = np.sqrt(0.95 * 0.05 / sets + 2 * 0.025 * 0.975 / RESAMPLES)
+    for score in (known_nll, known_f1, known_auroc):
+        truth = score(*(x.reshape(-1, 1) for x in large)).item()
+        got = metrics.bootstrap(score, probs, labels, resamples=RESAMPLES, weights=weights)
+        covered = np.mean((got.low <= truth) & (truth <= got.high))
+        assert 0.93 - 5 * error <= covered <= 0.97 + 5 * error, score.__name__
+
+
 def true_error(shift, edges):
     """The root mean squared calibration error of beta(1, 3) probabilities between edges."""
     probs = (np.arange(5000) + 0.5) / 5000
@@ -142,3 +174,20 @@ def test_ece_interval(shift, groups):
     upper = 0.97 if truth > 0 else 1.0
     error = np.sqrt(0.95 * 0.05 / sets)
     assert 0.93 - 5 * error <= covered / sets <= upper + 5 * error
+
+
+def test_ece_interval_with_unknown_labels_and_weights():
+    rows, labels, sets = 320, 3, 150
+    covered = 0
+    for number in range(sets):
+        rng = np.random.default_rng(number)
+        probs = rng.beta(1, 3, size=(rows, labels))
+        events = np.where(
+            rng.random(probs.shape) < 0.25, np.nan, rng.random(probs.shape) < 0.8 * probs
+        )
+        weights = rng.gamma(4, size=rows)
+        got = metrics.ece_interval(probs, events, bins=10, draws=1000, weights=weights)
+        edges = metrics.reliability(probs, events, 10, binning="mass", weights=weights).edges
+        covered += got.low <= true_error(lambda p: 0.8 * p, edges) <= got.high
+    error = np.sqrt(0.95 * 0.05 / sets)
+    assert 0.93 - 5 * error <= covered / sets <= 0.97 + 5 * error

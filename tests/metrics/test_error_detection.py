@@ -56,8 +56,8 @@ def test_per_label_equals_scikit_learn_on_each_column():
 def test_bad_input():
     with pytest.raises(ValueError, match=r"wrong \(2,\), uncertainty \(3,\)"):
         error_detection([0, 1], [1, 2, 3])
-    with pytest.raises(ValueError, match=r"wrong \(2,\) must be 0 or 1 but holds 0.5"):
-        error_detection([0, 0.5], [1, 2])
+    with pytest.raises(ValueError, match=r"wrong \(2,\) must lie in \[0, 1\]"):
+        error_detection([0, 1.5], [1, 2])
     with pytest.raises(ValueError, match=r"uncertainty \(2,\) holds 1 NaN"):
         error_detection([0, 1], [1, np.inf])
     with pytest.raises(ValueError, match=r"wrong has shape \(1, 2\).*ravel"):

@@ -85,9 +85,3 @@ def test_jax_arrays_and_bool_labels_are_welcome():
     assert metrics.summarise(jnp.asarray(probs), labels.astype(bool)) == metrics.summarise(
         probs, labels
     )
-
-
-def test_soft_labels_are_refused_with_a_cure():
-    probs, labels = example()
-    with pytest.raises(ValueError, match=r"labels \(50, 3\) must be 0 or 1 but holds 0.5.*>= 0.5"):
-        metrics.summarise(probs, labels / 2)

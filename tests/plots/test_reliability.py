@@ -67,6 +67,32 @@ def test_title_has_ece_and_support(data):
     assert "always present" in always.axes[0].get_title()
 
 
+def test_unknown_labels_have_no_part(data):
+    probs, labels = data
+    labels[:50, 0] = np.nan
+    labels[:, 1] = np.nan
+    figure = plots.reliability_diagram(probs, labels, ["a", "b"], bins=10)
+    own = plots.reliability_diagram(probs[50:, :1], labels[50:, :1], ["a"], bins=10)
+    heights = [[bar.get_height() for bar in bars(f.axes[1])] for f in (figure, own)]
+    assert heights[0] == heights[1]
+    assert figure.axes[0].get_title() == own.axes[0].get_title()
+    assert figure.axes[2].get_title() == "b\nnever known"
+    assert not bars(figure.axes[3])
+
+
+def test_weights_count_and_widen_intervals(data):
+    probs, labels = data
+    weights = np.repeat([0.0, 1.0, 3.0], [20, 80, 100])
+    figure = plots.reliability_diagram(probs, labels, ["a", "b"], bins=2, weights=weights)
+    assert [bar.get_height() for bar in bars(figure.axes[1])] == [80 + 300]
+    assert f"{weights @ labels[:, 0]:.4g} of 380 present" in figure.axes[0].get_title()
+    (container,) = figure.axes[0].containers
+    ends = np.array(container[2][0].get_segments())[0, :, 1]
+    # Kish's effective number of rows.
+    want = wilson_interval(np.average(labels[:, 0], weights=weights), 380**2 / (80 + 900))
+    np.testing.assert_allclose(ends, want)
+
+
 def test_every_label_has_a_place():
     rng = np.random.default_rng(1)
     probs = rng.random((50, 7))

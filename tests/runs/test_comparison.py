@@ -106,6 +106,30 @@ def test_samples_are_matched_by_id(run):
     assert second.against_first["nll"].estimate == pytest.approx(0, abs=1e-12)
 
 
+def test_unknown_labels_have_no_part(run):
+    labels = LABELS.astype(float)
+    labels[:100, 0] = np.nan
+    runs = [run(name, predictions(noise, labels=labels)) for name, noise in (("a", 0), ("b", 1.0))]
+    first, second = comparison.compare(runs, resamples=30, progress=False)
+    known = ~np.isnan(labels)
+    for contestant, noise in ((first, 0), (second, 1.0)):
+        probs = predictions(noise).models["lddu_ensemble_calibrated"].probs[0]
+        want = metrics.nll(probs[known][:, None], labels[known][:, None])
+        assert contestant.scores["nll"] == pytest.approx(want, rel=1e-6)
+    assert second.against_first["nll"].low > 0
+    other = run("c", predictions(labels=LABELS))
+    with pytest.raises(ValueError, match="disagree on the labels"):
+        comparison.compare([runs[0], other], 5, progress=False)
+
+
+def test_what_soft_labels_leave_undefined_has_no_verdict(run):
+    soft = np.where(LABELS == 1, 0.75, 0.0)
+    runs = run("a", predictions(labels=soft)), run("b", predictions(1.0, labels=soft))
+    text = comparison.format_comparison(comparison.compare(runs, 5, progress=False))
+    line = next(x for x in text.splitlines() if x.startswith("jaccard_empty_zero "))
+    assert line.endswith("undefined")
+
+
 def test_test_selected_runs_are_named(run):
     runs = run("a", predictions()), run("b", predictions(protocol="official"))
     text = comparison.format_comparison(comparison.compare(runs, 5, progress=False))

@@ -37,6 +37,19 @@ def test_they_come_back(tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == ["predictions.npz"]
 
 
+def test_unknown_labels_come_back_and_have_no_part(tmp_path):
+    labels = LABELS.astype(float)
+    labels[::4, 1] = np.nan
+    made = dataclasses.replace(run_predictions(), labels=labels)
+    made.save(tmp_path)
+    read = RunPredictions.load(tmp_path)
+    np.testing.assert_array_equal(read.labels, labels)
+    known = ~np.isnan(labels)
+    probs = made.models["a"].probs
+    want = np.mean([metrics.brier(p[known][:, None], labels[known][:, None]) for p in probs])
+    assert read.table()["a"]["brier"]["mean"] == pytest.approx(want, abs=1e-6)
+
+
 def test_a_damaged_file_is_named(tmp_path):
     path = run_predictions().save(tmp_path)
     content = path.read_bytes()

@@ -93,3 +93,19 @@ def test_nothing_to_show_is_no_section():
     assert sections.training([], "nll") == ""
     assert sections.modality_weights(None, ["a"], ["text"]) == ""
     assert sections.data("") == ""
+
+
+def test_unknown_labels_have_no_part(predicted):
+    probs, labels, thresholds = predicted
+    labels[:20, 0] = np.nan
+    labels[:, 1] = np.nan
+    text = sections.per_label(probs, labels, thresholds, ["a", "b"])
+    own = sections.per_label(probs[20:, :1], labels[20:, :1], thresholds[20:, :1], ["a"])
+    assert cells(text, "a") == cells(own, "a")
+    assert cells(text, "b") == ["–", "–", "0.500", "–", "–", "–", "–"]
+    assert "66.7% are unknown" in text
+    assert "unknown" not in own
+    curves = sections._curves(probs, labels, thresholds, ["a", "b"])
+    assert list(curves) == ["all labels", "a"]
+    np.testing.assert_array_equal(curves["a"], curves["all labels"])
+    assert sections.reliability(probs, labels, ["a", "b"])

@@ -1,0 +1,65 @@
+"""Means over labels, which leave out labels without a value and warn that they do."""
+
+import sys
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+import numpy as np
+
+NOTHING_KNOWN = "no known label"
+ONE_CLASS = "not both classes among the known labels"
+
+_silent: ContextVar[bool] = ContextVar("silent", default=False)
+
+
+def defined(values: np.ndarray, why: str = NOTHING_KNOWN) -> np.ndarray:
+    """Returns which labels have a value, and warns of those that have none.
+
+    Args:
+      values: (C,) values, NaN where undefined.
+      why: What those labels lack.
+
+    Returns:
+      (C,) bool.
+    """
+    kept = ~np.isnan(values)
+    warn({why: ~kept})
+    return kept
+
+
+def macro(values: np.ndarray, why: str = NOTHING_KNOWN) -> float:
+    """Returns the mean over labels of their values (C,), as `defined`; NaN if none has one."""
+    kept = defined(values, why)
+    return float(np.mean(values[kept])) if kept.any() else float("nan")
+
+
+def warn(left_out: Mapping[str, np.ndarray]) -> None:
+    """Warns once, unless `silent`, that macro means leave out labels (C,), by what they lack."""
+    reasons = [
+        f"{', '.join(map(str, np.flatnonzero(labels)))}: {why}"
+        for why, labels in left_out.items()
+        if labels.any()
+    ]
+    if reasons and not _silent.get():
+        message = f"macro means leave out label columns ({'; '.join(reasons)})"
+        warnings.warn(message, UserWarning, stacklevel=_level_of_caller())
+
+
+@contextmanager
+def silent() -> Iterator[None]:
+    """Silences these warnings, where many scores of the same labels are computed."""
+    token = _silent.set(True)
+    try:
+        yield
+    finally:
+        _silent.reset(token)
+
+
+def _level_of_caller() -> int:
+    """Returns how many frames above its caller the code stands that called the library."""
+    level, frame = 1, sys._getframe(1)
+    while frame.f_back and frame.f_globals["__name__"].startswith(("lddu.", "contextlib")):
+        level, frame = level + 1, frame.f_back
+    return level
