@@ -90,7 +90,7 @@ class TestRandomEntries:
         rng = np.random.default_rng(0)
         mine = rng.normal(size=(7, 6)).astype(np.float32) / np.sqrt(3)
         ids, cursor = np.array([0, 1, 0, 0, 1, 2, -1]), np.zeros((), np.int32)
-        bank = Bank(self.features, self.classes, cursor)
+        bank = Bank(self.features, self.classes, np.ones(50, np.float32), cursor)
         got = contrast(mine, ids, bank, "bank")
         alone = contrast(mine, ids, empty_bank(0, 6), "batch")
         np.testing.assert_array_equal(got[7:], 0)
