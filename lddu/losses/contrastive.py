@@ -74,7 +74,8 @@ def supervised_contrastive(
 
     For anchor i with positives P(i), the entries of its class other than itself, of total weight
     W(i): -1/W(i) sum_p w_p log( exp(s_ip / t) / sum_{j != i} w_j exp(s_ij / t) ). An integer weight
-    therefore counts as so many copies of an entry that are not compared with each other.
+    therefore counts as so many copies of an entry that are not compared with each other, and a
+    factor of all weights adds its logarithm to the loss and nothing to its gradient.
 
     Args:
       features: (n, F) embeddings of the batch.

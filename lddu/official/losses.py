@@ -39,17 +39,19 @@ def official_spread(spread: Array, direct_logits: Array, weights: Array | None =
     Args:
       spread: (B, C) norm of the concatenated standard deviations of all modalities.
       direct_logits: (B, C) log-odds of the direct probability.
-      weights: (B,) non-negative weights, each as many copies of a row; rows of weight 0 are
-        ignored. None weights all equally.
+      weights: (B,) non-negative weights; rows of weight 0 are ignored. Only ratios matter, because
+        the loss depends on the number of rows. None weights all equally.
 
     Returns:
-      () [KL(c || v) + KL(v || c)] / (2 B C), with B the sum of the weights.
+      () [KL(c || v) + KL(v || c)] / (2 B C) of the B rows that count.
 
     References:
       Huang et al., arXiv:2502.13954, as their code computes it.
     """
     chex.assert_equal_shape([spread, direct_logits])
     weights = jnp.ones(spread.shape[0]) if weights is None else jnp.asarray(weights)
+    counted = (weights > 0).sum()
+    weights = weights * (counted / jnp.where(counted > 0, weights.sum(), 1.0))  # 1 on average
     weights = jnp.broadcast_to(weights[:, None], spread.shape)
     where = weights > 0
     log_weights = jnp.log(jnp.where(where, weights, 1.0))
@@ -57,5 +59,4 @@ def official_spread(spread: Array, direct_logits: Array, weights: Array | None =
     log_v = log_v.reshape(spread.shape) - log_weights  # of a single copy
     log_c = jax.nn.log_softmax(jax.nn.sigmoid(jnp.where(where, direct_logits, 0.0)), axis=-1)
     terms = (jnp.exp(log_c) - jnp.exp(log_v)) * (log_c - log_v)
-    total = weights.sum()
-    return jnp.where(where, weights * terms, 0.0).sum() / (2 * jnp.where(total > 0, total, 1.0))
+    return jnp.where(where, weights * terms, 0.0).sum() / (2 * jnp.maximum(where.sum(), 1))
