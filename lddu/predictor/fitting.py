@@ -33,8 +33,8 @@ def fit(
       config: The configuration, from a preset of `lddu.config`.
       train: Raw training rows with labels in [0, 1], hard or soft, or NaN where unknown. A label
         that no row knows is warned of: nothing is learned about it, its base rate is 1/2.
-      valid: Raw validation rows with hard labels, NaN where unknown. They choose the epoch and fit
-        the calibrator and the thresholds.
+      valid: Raw validation rows with labels in [0, 1], hard or soft, NaN where unknown. They choose
+        the epoch and fit the calibrator and the thresholds.
       folder: Run folder for the configuration, metrics and checkpoints. A run that was killed
         continues where it stopped when `fit` is called again, also with other `config.execution`
         settings (except `dtype`). None keeps nothing.
@@ -45,8 +45,8 @@ def fit(
       where rows belong together, `calibrate` it again with their groups.
 
     Raises:
-      ValueError: If the data do not fit the configuration, no training label is known, validation
-        labels are soft, or `folder` holds a run of another configuration or on other data.
+      ValueError: If the data do not fit the configuration, no label is known in training or
+        validation, or `folder` holds a run of another configuration or on other data.
       FloatingPointError: If a member's loss stops being finite.
     """
     return calibrate(train_only(config, train, valid, folder=folder, progress=progress), valid)
