@@ -36,8 +36,10 @@ class Batch:
       modalities: name -> `Modality`; each has its own width and length.
       present: name -> (B,) bool, whether the sample has this modality. A modality without a real
         step counts as missing in either case.
-      labels: (B, C) targets in [0, 1], hard or soft; None when unknown.
-      weight: (B,) non-negative sample weights, 0 for padding rows; None weights all equally.
+      labels: (B, C) targets in [0, 1], hard or soft; NaN where a label is unknown, None where all
+        are.
+      weight: (B,) non-negative sample weights; None weights all equally. An integer weight counts
+        as so many copies of the row, and weight 0 as its absence.
 
     Example:
       >>> import numpy as np

@@ -110,7 +110,7 @@ def check_batch(batch: Batch, config: ModelConfig, *, labelled: bool = False) ->
     Args:
       batch: NumPy or JAX arrays; rows with every modality missing are fine.
       config: Configuration of the model.
-      labelled: Whether labels are required.
+      labelled: Whether labels are required, at least one that is known.
 
     Raises:
       ValueError: If an array does not fit, naming it, its shape and the expected shape.
@@ -130,7 +130,12 @@ def check_batch(batch: Batch, config: ModelConfig, *, labelled: bool = False) ->
         if labelled:
             raise ValueError("batch has no labels, and training and scoring need them")
     else:
-        _check_labels(np.asarray(batch.labels), size, config.labels)
+        labels = np.asarray(batch.labels)
+        _check_labels(labels, size, config.labels)
+        if labelled and np.isnan(labels).all():
+            raise ValueError(
+                "labels are all NaN, that is unknown; training and scoring need some that are known"
+            )
     if batch.weight is not None:
         weight = np.asarray(batch.weight)
         if weight.shape != (size,) or not (np.isfinite(weight) & (weight >= 0)).all():
@@ -177,13 +182,25 @@ def _check_labels(labels: np.ndarray, size: int, names: Sequence[str]) -> None:
         raise ValueError(
             f"labels have shape {labels.shape}, expected ({size}, {len(names)}) for {list(names)}"
         )
-    if not np.isfinite(labels).all() or labels.min() < 0 or labels.max() > 1:
-        raise ValueError("labels must lie in [0, 1]: 0 and 1, or shares of votes; no NaN")
+    bad = ~(np.isnan(labels) | ((labels >= 0) & (labels <= 1)))
+    if bad.any():
+        row, label = np.argwhere(bad)[0]
+        raise ValueError(
+            "labels must lie in [0, 1] (0 and 1, or shares of votes), or be NaN where unknown, got "
+            f"{labels[row, label]:.4g} for {names[label]!r} in row {row}"
+        )
 
 
 def fingerprint(batch: Batch) -> str:
-    """Returns a hash of a batch: equal for equal names, types, shapes and values, and only then."""
+    """Returns a hash of a batch: equal for equal names, types, shapes and values, and only then.
+
+    Labels that are unknown count as equal, whatever the bits of their NaN.
+    """
     digest = hashlib.blake2b(digest_size=16)
+    if batch.labels is not None and np.issubdtype(np.asarray(batch.labels).dtype, np.floating):
+        labels = np.array(batch.labels)
+        labels[np.isnan(labels)] = np.nan
+        batch = batch.replace(labels=labels)
     for path, leaf in jax.tree_util.tree_leaves_with_path(batch):
         leaf = np.ascontiguousarray(leaf)
         digest.update(f"{jax.tree_util.keystr(path)} {leaf.dtype} {leaf.shape}".encode())

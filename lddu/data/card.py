@@ -62,9 +62,10 @@ class Card:
       layout: The file layout that it was read from.
       task: What one sample and its labels are.
       sources: The files that were read.
-      splits: split -> {"samples", "published" (or None), "positives": {label: count}, "empty"
-        (samples without a label), "labels_per_sample", "modalities": {name: {"features", "steps"
-        (padded), "min", "median", "max" (true lengths where present), "missing" (samples)}}}.
+      splits: split -> {"samples", "published" (or None), "positives": {label: count}, "unknown":
+        {label: count}, "empty" (samples known to have no label), "labels_per_sample" (known ones),
+        "modalities": {name: {"features", "steps" (padded), "min", "median", "max" (true lengths
+        where present), "missing" (samples)}}}.
       repairs: What was repaired or dropped -> how often.
       warnings: Mismatches, in plain sentences.
     """
@@ -103,11 +104,14 @@ class Card:
                 f"{name}: {split['samples']:,} samples{against}, {split['empty']:,} without a "
                 f"label, {split['labels_per_sample']:.2f} labels per sample"
             )
+            unknown = {name: n for name, n in split.get("unknown", {}).items() if n}
             share = {
-                label: f"{label} {count} ({count / max(split['samples'], 1):.1%})"
-                for label, count in split["positives"].items()
+                label: f"{label} {n} ({n / max(split['samples'] - unknown.get(label, 0), 1):.1%})"
+                for label, n in split["positives"].items()
             }
             lines.append(f"  positives: {', '.join(share.values())}")
+            if unknown:
+                lines.append(f"  unknown: {', '.join(f'{k} {n}' for k, n in unknown.items())}")
             for modality, m in split["modalities"].items():
                 lines.append(
                     f"  {modality}: {m['features']} features, true steps {m['min']} to {m['max']} "
@@ -152,10 +156,10 @@ def make_card(
         if known is not None and abs(facts["samples"] - known) > tolerance * known:
             findings.warn(f"{split} has {facts['samples']:,} samples, but {known:,} were published")
         for label, count in facts["positives"].items():
-            if count in (0, facts["samples"]):
-                findings.warn(
-                    f"{split}: label {label!r} is {'always' if count else 'never'} present"
-                )
+            known = facts["samples"] - facts["unknown"][label]
+            if count in (0, known):
+                found = "always" if count else "never" if known else "not known to be"
+                findings.warn(f"{split}: label {label!r} is {found} present")
     return Card(
         name,
         layout,
@@ -168,7 +172,8 @@ def make_card(
 
 
 def _describe(batch: Batch, labels: Sequence[str]) -> dict[str, Any]:
-    present = np.asarray(batch.labels) >= 0.5
+    unknown = np.isnan(np.asarray(batch.labels, float))
+    present = np.asarray(batch.labels) >= 0.5  # False where unknown
     modalities = {}
     for name, modality in batch.modalities.items():
         lengths = np.asarray(batch.effective_mask(name)).sum(1)
@@ -185,7 +190,8 @@ def _describe(batch: Batch, labels: Sequence[str]) -> dict[str, Any]:
         "samples": len(present),
         "published": None,
         "positives": {label: int(n) for label, n in zip(labels, present.sum(0), strict=True)},
-        "empty": int((~present.any(1)).sum()),
+        "unknown": {label: int(n) for label, n in zip(labels, unknown.sum(0), strict=True)},
+        "empty": int((~(present | unknown).any(1)).sum()),
         "labels_per_sample": float(present.sum() / max(len(present), 1)),
         "modalities": modalities,
     }

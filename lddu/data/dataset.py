@@ -15,10 +15,10 @@ class Split:
     """The samples of one split.
 
     Attributes:
-      batch: N samples as NumPy arrays, with hard labels.
+      batch: N samples as NumPy arrays, with hard labels, NaN where unknown.
       ids: (N,) unique texts that name the samples, so that predictions can be aligned.
-      soft: (N, C) soft labels in [0, 1] from several annotators or from intensities; None where
-        the files have neither.
+      soft: (N, C) soft labels in [0, 1] from several annotators or from intensities, NaN where
+        unknown; None where the files have neither.
     """
 
     batch: Batch

@@ -27,13 +27,15 @@ class Normalizer(NamedTuple):
 def fit_normalizer(batch: Batch) -> Normalizer:
     """Fits means and standard deviations over the real steps of each modality.
 
-    Rows are read in chunks, so that mapped data need not fit into memory.
+    Each step has the weight of its row, so that an integer weight equals as many copies of the row
+    and a row of weight 0 has no influence. Whether labels are known does not matter. Rows are read
+    in chunks, so that mapped data need not fit into memory.
 
     Args:
       batch: The training data, NumPy or JAX arrays.
 
     Returns:
-      A `Normalizer`; mean 0 and deviation 1 for a modality without real steps.
+      A `Normalizer`; mean 0 and deviation 1 for a modality without real steps of positive weight.
 
     Example:
       >>> import numpy as np
@@ -54,17 +56,20 @@ def fit_normalizer(batch: Batch) -> Normalizer:
 def _moments(batch: Batch, name: str) -> tuple[np.ndarray, np.ndarray]:
     """Returns mean and deviation (D,) of a modality, from float64 sums in two passes."""
     values, mask = np.asarray(batch.modalities[name].values), np.asarray(batch.effective_mask(name))
-    count = int(mask.sum())
+    weight = np.ones(len(values)) if batch.weight is None else np.asarray(batch.weight, np.float64)
+    mask = mask & (weight > 0)[:, None]
+    steps = mask.sum(1)
+    count = (weight * steps).sum()
     if count == 0:
         ones = np.ones(values.shape[-1], np.float32)
         return np.zeros_like(ones), ones
 
     def total(function: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-        parts = (
-            function(np.asarray(values[i : i + _CHUNK][mask[i : i + _CHUNK]], np.float64))
-            for i in range(0, len(values), _CHUNK)
-        )
-        return sum(part.sum(0) for part in parts)
+        parts = []
+        for rows in (slice(i, i + _CHUNK) for i in range(0, len(values), _CHUNK)):
+            real = np.asarray(values[rows][mask[rows]], np.float64)
+            parts.append((function(real) * np.repeat(weight[rows], steps[rows])[:, None]).sum(0))
+        return sum(parts)
 
     mean = total(lambda real: real) / count
     spread = np.sqrt(total(lambda real: np.square(real - mean)) / count)

@@ -9,7 +9,8 @@ def binary_cross_entropy(logits: Array, labels: Array) -> Array:
 
     Args:
       logits: (...,) log-odds.
-      labels: (...,) probability that the label is present: 0, 1, or a share of votes.
+      labels: (...,) probability that the label is present: 0, 1, or a share of votes. An unknown
+        one (NaN) gives NaN; replace it first, as `lddu.losses.objective` does.
 
     Returns:
       (...,) non-negative losses in nats; finite, with finite gradients, for every finite logit.

@@ -64,6 +64,7 @@ def supervised_contrastive(
     classes: Array,
     bank: Bank,
     *,
+    weights: Array | None = None,
     temperature: float = 0.07,
     similarity: Similarity = "cosine",
     anchors: Literal["batch", "bank"] = "batch",
@@ -71,13 +72,17 @@ def supervised_contrastive(
 ) -> Array:
     """Computes the supervised contrastive loss of each anchor against the batch and the bank.
 
-    For anchor i with positives P(i), the entries of its class other than itself:
-    -1/|P(i)| sum_p log( exp(s_ip / t) / sum_{j != i} exp(s_ij / t) ).
+    For anchor i with positives P(i), the entries of its class other than itself, of total weight
+    W(i): -1/W(i) sum_p w_p log( exp(s_ip / t) / sum_{j != i} w_j exp(s_ij / t) ). An integer weight
+    therefore counts as so many copies of an entry that are not compared with each other, and a
+    factor of all weights adds its logarithm to the loss and nothing to its gradient.
 
     Args:
       features: (n, F) embeddings of the batch.
       classes: (n,) int class ids; -1 for entries to ignore.
-      bank: Past features; empty slots are ignored.
+      bank: Past features with their weights; empty slots are ignored.
+      weights: (n,) non-negative weights w of the entries of the batch; those of weight 0 are
+        ignored. None gives all weight 1.
       temperature: Temperature t of the similarities.
       similarity: The similarity that the embeddings were made for by `embed`.
       anchors: "batch" uses the n entries of the batch, "bank" also the N of the bank, as in the
@@ -86,18 +91,17 @@ def supervised_contrastive(
         time: an anchor's similarities to its positives sum to its similarity with their sum.
 
     Returns:
-      (n,) or (n + N,) losses in nats, 0 for ignored entries and for anchors without a positive.
-      Their mean is the sum divided by the number that is not 0.
+      (n,) or (n + N,) losses in nats, 0 for ignored entries and for anchors without a positive. A
+      mean over anchors takes those that are not 0, each with its own weight.
 
     References:
       Khosla et al., "Supervised Contrastive Learning", NeurIPS 2020, L_out.
     """
-    chex.assert_equal_shape_prefix([features, classes], 1)
-    # Ignored entries may hold anything, NaN included, and are replaced by a valid embedding.
-    own = _Keys(jnp.where((classes != EMPTY)[:, None], features, 1.0), classes)
-    past = jax.lax.stop_gradient(
-        _Keys(jnp.where((bank.classes != EMPTY)[:, None], bank.features, 1.0), bank.classes)
-    )
+    if weights is None:
+        weights = jnp.ones(classes.shape[0], bank.weights.dtype)
+    chex.assert_equal_shape_prefix([features, classes, weights], 1)
+    own = _keys(features, classes, weights)
+    past = jax.lax.stop_gradient(_keys(bank.features, bank.classes, bank.weights))
     anchor = (
         own if anchors == "batch" else _Keys(*map(jnp.concatenate, zip(own, past, strict=True)))
     )
@@ -114,18 +118,30 @@ def supervised_contrastive(
         log_total = jnp.logaddexp(log_total, part.log_total)
     # The logarithm of an empty sum is -inf: select before subtracting.
     log_total = jnp.where(count > 0, log_total, 0.0)
-    return jnp.where(count > 0, log_total - positives / jnp.maximum(count, 1), 0.0)
+    return jnp.where(count > 0, log_total - positives / jnp.where(count > 0, count, 1.0), 0.0)
 
 
 class _Keys(NamedTuple):
     features: Array  # (m, F)
     classes: Array  # (m,)
+    weights: Array  # (m,)
+
+
+def _keys(features: Array, classes: Array, weights: Array) -> _Keys:
+    """Marks entries of weight 0 as ignored, and gives ignored ones a valid embedding."""
+    counts = (classes != EMPTY) & (weights > 0)
+    # What is ignored may hold anything, NaN included.
+    return _Keys(
+        jnp.where(counts[:, None], features, 1.0),
+        jnp.where(counts, classes, EMPTY),
+        jnp.where(counts, weights, 1.0),
+    )
 
 
 class _Contrast(NamedTuple):
-    count: Array  # (n,) positives of each anchor
-    positives: Array  # (n,) sum of the logits of its positives
-    log_total: Array  # (n,) log of the sum over all other keys of exp(logit)
+    count: Array  # (n,) weight of the positives of each anchor
+    positives: Array  # (n,) weighted sum of the logits of its positives
+    log_total: Array  # (n,) log of the weighted sum over all other keys of exp(logit)
 
 
 def _contrast(
@@ -144,22 +160,26 @@ def _contrast(
         positives = positives / temperature
     else:
         positive = valid & (keys.classes == anchor.classes[:, None])
-        count, positives = positive.sum(1), jnp.where(positive, logits, 0.0).sum(1)
-    return _Contrast(count, positives, jax.nn.logsumexp(logits, axis=1, where=valid))
+        count = jnp.where(positive, keys.weights, 0.0).sum(1)
+        positives = jnp.where(positive, keys.weights * logits, 0.0).sum(1)
+    weighted = logits + jnp.log(keys.weights)
+    return _Contrast(count, positives, jax.nn.logsumexp(weighted, axis=1, where=valid))
 
 
 def _positives(anchor: _Keys, keys: _Keys, offsets: Array, num_classes: int) -> tuple[Array, Array]:
-    """Counts each anchor's positives and sums its cosine similarities to them."""
+    """Sums the weights of each anchor's positives, and its weighted cosine similarities to them."""
     dtype = keys.features.dtype
     # Zeros for ids outside the classes. Products rather than indices, for the gradient.
     of_anchors, of_keys = (
         jax.nn.one_hot(x.classes, num_classes, dtype=dtype) for x in (anchor, keys)
     )
+    of_keys *= keys.weights[:, None]
     known = (anchor.classes >= 0) & (anchor.classes < num_classes)
-    itself = known & (offsets >= 0) & (offsets < keys.classes.shape[0])
+    among = known & (offsets >= 0) & (offsets < keys.classes.shape[0])
+    itself = jnp.where(among, anchor.weights, 0.0)
     counts = of_keys.sum(0)[jnp.where(known, anchor.classes, 0)]
     sums = of_anchors @ (of_keys.T @ keys.features) - itself[:, None] * anchor.features
-    return jnp.where(known, counts - itself, 0), 0.5 * (anchor.features * sums).sum(1)
+    return jnp.where(known, counts - itself, 0.0), 0.5 * (anchor.features * sums).sum(1)
 
 
 def label_state_classes(
@@ -168,20 +188,20 @@ def label_state_classes(
     """Returns class ids of (sample, modality, label) entries: which label, present or absent.
 
     Args:
-      labels: (B, C) targets in [0, 1]; at 1/2 and above a label counts as present.
+      labels: (B, C) targets in [0, 1], NaN where unknown; from 1/2 on a label counts as present.
       modalities: Number of modalities M.
       where: (B, M) bool, True where a sample has the modality.
       cross_modal: Whether modalities share classes, so that positives cross modalities.
 
     Returns:
-      (B, M, C) int ids, -1 where an entry does not exist.
+      (B, M, C) int ids, -1 where an entry does not exist or its label is unknown.
     """
     num_labels = labels.shape[1]
     state = (labels < 0.5).astype(jnp.int32)
     ids = (jnp.arange(num_labels) + num_labels * state)[:, None, :]
     if not cross_modal:
         ids = ids + 2 * num_labels * jnp.arange(modalities)[:, None]
-    return jnp.where(where[:, :, None], ids, EMPTY)
+    return jnp.where(where[:, :, None] & ~jnp.isnan(labels)[:, None, :], ids, EMPTY)
 
 
 def _unit(x: Array) -> Array:

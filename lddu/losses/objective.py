@@ -22,20 +22,27 @@ def objective(
 
     Args:
       prediction: The model's output for `batch`.
-      batch: A batch with labels. Rows of weight 0 do not count in any term.
+      batch: A batch with labels, NaN where unknown: such entries do not count in the terms that
+        read labels (all but "kl" and a spread that follows the probability). Rows of weight 0 do
+        not count in any term.
       bank: Memory bank that earlier steps filled.
       model: The configuration of the model.
       loss: The weights of the terms; a term of weight 0 is not computed.
 
     Returns:
       () loss in nats; its terms before weighting, by name ("nll" and those switched on); the bank.
+      Each term is a weighted mean over what counts, and 0 where nothing does.
     """
-    labels = batch.labels
+    known = ~jnp.isnan(batch.labels)
+    # Replaced before any arithmetic: masked afterwards, NaN would still reach the gradient.
+    labels = jnp.where(known, batch.labels, 0.0)
     targets = labels + loss.label_smoothing * (0.5 - labels)
     weight = jnp.ones(labels.shape[0]) if batch.weight is None else jnp.asarray(batch.weight)
     names = model.modality_names
     present = batch.observed(names)
-    counts = (weight > 0)[:, None] & present
+    entries = known * weight[:, None]
+    # Exactly 1 where all labels are known.
+    rescale = known.shape[1] * weight.sum() / jnp.where(entries.any(), entries.sum(), 1.0)
     share_of_row = weight / jnp.where(weight.sum() > 0, weight.sum(), 1.0)
 
     def mean(per_row: Array) -> Array:
@@ -45,25 +52,31 @@ def objective(
         share = present / jnp.maximum(present.sum(-1, keepdims=True), 1)
         return mean((per_modality * share).sum(-1))
 
-    terms = {"nll": mean(binary_cross_entropy(prediction.logits, targets).mean(-1))}
+    def mean_over_known(per_entry: Array) -> Array:
+        return rescale * mean(jnp.where(known, per_entry, 0.0).mean(-1))
+
+    terms = {"nll": mean_over_known(binary_cross_entropy(prediction.logits, targets))}
     total = terms["nll"]
     if loss.unimodal:
         alone = binary_cross_entropy(prediction.unimodal_logits, targets[..., None])
-        terms["unimodal"] = mean_over_present(alone.mean(1))
+        alone = jnp.where(known[..., None], alone, 0.0)
+        terms["unimodal"] = rescale * mean_over_present(alone.mean(1))
         total += loss.unimodal * terms["unimodal"]
     if loss.direct:
         direct = binary_cross_entropy(prediction.direct_logits, targets)
-        terms["direct"] = mean(direct.mean(-1))
+        terms["direct"] = mean_over_known(direct)
         total += loss.direct * terms["direct"]
     if loss.kl:
         kl = [kl_from_standard_normal(prediction.latents[m]).mean(-1) for m in names]
         terms["kl"] = mean_over_present(jnp.stack(kl, -1))
         total += loss.kl * terms["kl"]
     if loss.spread:
-        terms["spread"] = _spread(prediction, labels, weight > 0, present, names, loss)
+        terms["spread"] = _spread(prediction, labels, weight, entries, present, names, loss)
         total += loss.spread * terms["spread"]
     if loss.contrastive:
-        terms["contrastive"], bank = _contrast(prediction, labels, counts, bank, names, loss)
+        terms["contrastive"], bank = _contrast(
+            prediction, batch.labels, weight, present, bank, names, loss
+        )
         total += loss.contrastive * terms["contrastive"]
     return total, terms, bank
 
@@ -91,7 +104,8 @@ def initial_bank(model: ModelConfig, loss: LossConfig, key: Array | None = None)
 def _spread(
     prediction: Prediction,
     labels: Array,
-    where: Array,
+    weight: Array,
+    entries: Array,
     present: Array,
     names: tuple[str, ...],
     loss: LossConfig,
@@ -101,20 +115,23 @@ def _spread(
     latents = jnp.where(present[:, :, None, None], latents, 0.0)
     if loss.spread_target == "probability":
         norm = jnp.sqrt(latents.sum((1, 3)) + 1e-12)
-        return official_spread(norm, prediction.direct_logits, where)
+        return official_spread(norm, prediction.direct_logits, weight)
     if prediction.fused is not None:
         variance = prediction.fused.var.mean(-1)
     else:
         here = jnp.maximum(present.sum(1), 1)
         variance = latents.mean(-1).sum(1) / here[:, None]
     error = jnp.abs(prediction.probs - labels)
-    return spread_calibration(jnp.sqrt(variance + 1e-12), error, where).mean()
+    per_label = spread_calibration(jnp.sqrt(variance + 1e-12), error, entries)
+    known = (entries > 0).any(0)
+    return jnp.where(known, per_label, 0.0).mean() * (len(known) / jnp.maximum(known.sum(), 1))
 
 
 def _contrast(
     prediction: Prediction,
     labels: Array,
-    counts: Array,
+    weight: Array,
+    present: Array,
     bank: Bank,
     names: tuple[str, ...],
     loss: LossConfig,
@@ -124,19 +141,23 @@ def _contrast(
     )
     features = rearrange(embed(Gaussian(*stacked), loss.similarity), "b m c f -> (b m c) f")
     classes = label_state_classes(
-        labels, len(names), counts, cross_modal=loss.cross_modal_positives
+        labels, len(names), present, cross_modal=loss.cross_modal_positives
     )
+    weights = jnp.broadcast_to(weight[:, None, None], classes.shape).ravel()
     classes = rearrange(classes, "b m c -> (b m c)")
     losses = supervised_contrastive(
         features,
         classes,
         bank,
+        weights=weights,
         temperature=loss.temperature,
         similarity=loss.similarity,
         anchors=loss.anchors,
         num_classes=2 * labels.shape[1] * (1 if loss.cross_modal_positives else len(names)),
     )
-    value = losses.sum() / jnp.maximum((losses != 0).sum(), 1)
+    of_anchors = weights if loss.anchors == "batch" else jnp.concatenate([weights, bank.weights])
+    of_anchors = jnp.where(losses != 0, of_anchors, 0.0)
+    value = (of_anchors * losses).sum() / jnp.where(of_anchors.any(), of_anchors.sum(), 1.0)
     if loss.bank_size:
-        bank = enqueue(bank, features, classes)
+        bank = enqueue(bank, features, classes, weights)
     return value, bank

@@ -11,7 +11,7 @@ import numpy as np
 from lddu.calibration import Identity
 from lddu.config import Config
 from lddu.data.batching import check_batch
-from lddu.data.labels import base_rate
+from lddu.data.labels import base_rate, check_known
 from lddu.predictor.calibrating import calibrate, check_valid
 from lddu.predictor.network import select
 from lddu.predictor.predictor import Predictor
@@ -31,9 +31,10 @@ def fit(
 
     Args:
       config: The configuration, from a preset of `lddu.config`.
-      train: Raw training rows with labels in [0, 1], hard or soft.
-      valid: Raw validation rows with hard labels. They choose the epoch and fit the calibrator and
-        the thresholds.
+      train: Raw training rows with labels in [0, 1], hard or soft, or NaN where unknown. A label
+        that no row knows is warned of: nothing is learned about it, its base rate is 1/2.
+      valid: Raw validation rows with labels in [0, 1], hard or soft, NaN where unknown. They choose
+        the epoch and fit the calibrator and the thresholds.
       folder: Run folder for the configuration, metrics and checkpoints. A run that was killed
         continues where it stopped when `fit` is called again, also with other `config.execution`
         settings (except `dtype`). None keeps nothing.
@@ -44,8 +45,8 @@ def fit(
       where rows belong together, `calibrate` it again with their groups.
 
     Raises:
-      ValueError: If the data do not fit the configuration, validation labels are soft, or `folder`
-        holds a run of another configuration or on other data.
+      ValueError: If the data do not fit the configuration, no label is known in training or
+        validation, or `folder` holds a run of another configuration or on other data.
       FloatingPointError: If a member's loss stops being finite.
     """
     return calibrate(train_only(config, train, valid, folder=folder, progress=progress), valid)
@@ -79,6 +80,7 @@ def train_only(
     from lddu.training.members import train_members
 
     check_batch(train, config.model, labelled=True)
+    check_known(train.labels, config.model.labels, train.weight)
     check_valid(valid, config)
     note = None
     if folder is not None:
@@ -90,7 +92,7 @@ def train_only(
         config,
         jax.tree.map(lambda *x: jnp.stack(x), *(member.params for member in trained)),
         normalizer,
-        base_rate(train.labels),
+        base_rate(train.labels, train.weight),
         Identity(),
         np.asarray(0.5),
         np.full(len(config.model.labels), 0.5),

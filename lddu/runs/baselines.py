@@ -1,17 +1,21 @@
 """Baselines to stand beside every result: the prior, and scikit-learn on pooled features.
 
 Each is fitted on raw training rows and returns a function from batches to probabilities (N, C).
+Rows count with their weights, and a label is learned from the rows in which it is known.
 """
 
+import functools
 import importlib
 from collections.abc import Callable, Sequence
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 
 from lddu.data.batching import take
 from lddu.data.labels import base_rate
 from lddu.metrics.calibration import nll
+from lddu.metrics.checks import known_entries
 from lddu.structs import Batch
 
 Probabilities = Callable[[Batch], np.ndarray]
@@ -48,7 +52,7 @@ def _pooled(batch: Batch) -> np.ndarray:
 
 def prior(train: Batch) -> Probabilities:
     """Predicts the base rates of the training labels, whatever the input."""
-    rates = base_rate(train.labels)
+    rates = base_rate(train.labels, train.weight)
     return lambda batch: np.tile(rates, (batch.size, 1))
 
 
@@ -58,60 +62,84 @@ def logistic(
     """Fits a logistic regression per label on standardised pooled features.
 
     Args:
-      train: Training rows with hard labels. A label with a single value there gets its base rate.
-      valid: Validation rows with labels. They choose the regularisation, by NLL.
+      train: Training rows with hard labels, NaN where unknown. A label with a single value there
+        gets its base rate.
+      valid: Validation rows with labels, NaN where unknown. They choose the regularisation, by NLL.
       strengths: Inverse regularisation strengths to try, the C of scikit-learn.
 
     Raises:
       ImportError: If scikit-learn is missing.
     """
     linear_model, preprocessing = _sklearn("linear_model"), _sklearn("preprocessing")
-    x, labels, rates = pooled_features(train), np.asarray(train.labels), base_rate(train.labels)
-    scaler = preprocessing.StandardScaler().fit(x)
+    x, rates = pooled_features(train), base_rate(train.labels, train.weight)
+    scaler = preprocessing.StandardScaler().fit(x, sample_weight=train.weight)
     x, x_valid = scaler.transform(x), scaler.transform(pooled_features(valid))
 
     def fit(strength: float) -> list:
         return [
-            linear_model.LogisticRegression(C=strength, max_iter=2000).fit(x, column)
-            if len(np.unique(column)) > 1
-            else None
-            for column in labels.T
+            _fit_label(linear_model.LogisticRegression(C=strength, max_iter=2000), x, train, c)
+            for c in range(len(rates))
         ]
 
     def predict(models: list, x: np.ndarray) -> np.ndarray:
         return _present([None if m is None else m.predict_proba(x) for m in models], rates, len(x))
 
-    models = min(
-        map(fit, strengths), key=lambda models: nll(predict(models, x_valid), valid.labels)
-    )
+    def score(models: list) -> float:
+        return nll(predict(models, x_valid), valid.labels, weights=valid.weight)
+
+    models = min(map(fit, strengths), key=score)
     return lambda batch: predict(models, scaler.transform(pooled_features(batch)))
 
 
 def forest(train: Batch, trees: int = 300, leaf: int = 10, seed: int = 0) -> Probabilities:
-    """Fits one random forest for all labels on pooled features.
+    """Fits a random forest on pooled features: one for all labels, or one each if any is unknown.
 
     Args:
-      train: Training rows with hard labels. A label with a single value there gets its base rate.
+      train: Training rows with hard labels, NaN where unknown. A label with a single value there
+        gets its base rate.
       trees: Number of trees.
-      leaf: Smallest number of rows in a leaf.
+      leaf: Smallest number of rows in a leaf, whatever their weights.
       seed: Seed of the forest.
 
     Raises:
       ImportError: If scikit-learn is missing.
     """
-    model = _sklearn("ensemble").RandomForestClassifier(
-        trees, min_samples_leaf=leaf, random_state=seed, n_jobs=-1
+    new_forest = functools.partial(
+        _sklearn("ensemble").RandomForestClassifier,
+        trees,
+        min_samples_leaf=leaf,
+        random_state=seed,
+        n_jobs=-1,
     )
-    labels, rates = np.asarray(train.labels), base_rate(train.labels)
-    # scikit-learn takes a single label without its axis.
-    model.fit(pooled_features(train), labels[:, 0] if labels.shape[1] == 1 else labels)
+    x, rates = pooled_features(train), base_rate(train.labels, train.weight)
+    if len(rates) > 1 and not np.isnan(np.asarray(train.labels)).any():
+        model = _fit_rows(new_forest(), x, train.labels, train.weight)
+        return lambda batch: _present(
+            model.predict_proba(pooled_features(batch)), rates, batch.size
+        )
+    models = [_fit_label(new_forest(), x, train, c) for c in range(len(rates))]
 
     def predict(batch: Batch) -> np.ndarray:
-        columns = model.predict_proba(pooled_features(batch))
-        columns = columns if isinstance(columns, list) else [columns]
+        x = pooled_features(batch)
+        columns = [None if model is None else model.predict_proba(x) for model in models]
         return _present(columns, rates, batch.size)
 
     return predict
+
+
+def _fit_label(model: Any, x: np.ndarray, train: Batch, label: int) -> Any:
+    """Fits a classifier of one label where it is known; None where it has a single value."""
+    rows = known_entries(train.labels, train.weight)[1][:, label] > 0
+    column = np.asarray(train.labels)[rows, label]
+    if len(np.unique(column)) < 2:
+        return None
+    return _fit_rows(model, x[rows], column, None if train.weight is None else train.weight[rows])
+
+
+def _fit_rows(model: Any, x: np.ndarray, labels: np.ndarray, weight: np.ndarray | None) -> Any:
+    """Fits a classifier on the rows of positive weight."""
+    rows = slice(None) if weight is None else np.asarray(weight) > 0
+    return model.fit(x[rows], labels[rows], sample_weight=None if weight is None else weight[rows])
 
 
 def _present(columns: Sequence[np.ndarray | None], rates: np.ndarray, rows: int) -> np.ndarray:

@@ -87,11 +87,11 @@ class History:
 
 
 def epoch_means(steps: Sequence[dict[str, np.ndarray]]) -> list[dict[str, float]]:
-    """Averages what the steps of an epoch measured, each step weighted by its rows.
+    """Averages what the steps of an epoch measured, each step by its weight.
 
     Args:
-      steps: One dict per call: name -> (K,) for a single step of K members, or (K, steps). "rows"
-        counts the samples of each step.
+      steps: One dict per call: name -> (K,) for a single step of K members, or (K, steps). "weight"
+        is the weight of each step: that of its rows, as far as their labels are known.
 
     Returns:
       K dicts: "train_<name>" -> mean.
@@ -100,6 +100,6 @@ def epoch_means(steps: Sequence[dict[str, np.ndarray]]) -> list[dict[str, float]
         name: np.concatenate([step[name].reshape(len(step[name]), -1) for step in steps], axis=1)
         for name in steps[0]
     }
-    rows = joined.pop("rows").astype(np.float64)
-    means = {f"train_{name}": np.average(x, axis=1, weights=rows) for name, x in joined.items()}
-    return [{name: float(x[k]) for name, x in means.items()} for k in range(len(rows))]
+    weights = joined.pop("weight").astype(np.float64)
+    means = {f"train_{name}": np.average(x, axis=1, weights=weights) for name, x in joined.items()}
+    return [{name: float(x[k]) for name, x in means.items()} for k in range(len(weights))]

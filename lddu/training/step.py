@@ -36,7 +36,9 @@ def build_step(
     Returns:
       step(state, data, rows, weight, key) -> (state, measurements). `data` is the whole training
       set, resident on the device; `rows` selects from it; `weight` (B,) is 0 for filler rows; `key`
-      is the key of the run, into which the step folds its number.
+      is the key of the run, into which the step folds its number. Measured are the terms of the
+      loss, the norm of the gradient, and the "weight" of the rows, of each times the share of its
+      labels that is known.
     """
     model = LDDU(config.model, config.execution)
 
@@ -61,7 +63,8 @@ def build_step(
             # A shorter memory at first, so that the initial weights are soon forgotten.
             decay = jnp.minimum(config.train.average, (1.0 + state.step) / (10.0 + state.step))
             average = optax.incremental_update(params, average, 1.0 - decay)
-        measured = {**terms, "grad_norm": optax.tree.norm(grads), "rows": (weight > 0).sum()}
+        labelled = (weight * (~jnp.isnan(batch.labels)).mean(-1)).sum()
+        measured = {**terms, "grad_norm": optax.tree.norm(grads), "weight": labelled}
         return TrainState(state.step + 1, params, average, opt_state, bank), measured
 
     return step

@@ -69,8 +69,8 @@ class Trainer:
 
         Args:
           config: The configuration of the run.
-          train: Raw training rows with labels, hard or soft.
-          valid: Raw validation rows with labels.
+          train: Raw training rows with labels, hard or soft, NaN where unknown.
+          valid: Raw validation rows with labels, NaN where unknown.
           together: Number of members in a group.
           devices: Devices to train on; None for those that `config.execution.devices` allows.
 
@@ -89,9 +89,12 @@ class Trainer:
         self._rows, self._steps_per_epoch = train.size, math.ceil(train.size / cfg.batch_size)
         total = cfg.epochs * self._steps_per_epoch
         self._optimizer = build_optimizer(cfg, total)
-        self._base_rate = base_rate(train.labels)
+        self._base_rate = base_rate(train.labels, train.weight)
         self._example = jax.tree.map(lambda x: np.asarray(x[:1]), train)
-        self._valid_labels = np.asarray(valid.labels)
+        self._valid_truth = (
+            np.asarray(valid.labels),
+            None if valid.weight is None else np.asarray(valid.weight),
+        )
         self._train, valid = place((train, valid), self.mesh)
         # A fixed sample of batches, so that a run that is continued has the same plans.
         trial = np.random.default_rng(0).integers(train.size, size=(256, cfg.batch_size))
@@ -149,7 +152,7 @@ class Trainer:
                 records = []
                 for k in running:
                     row = members.index(k)
-                    scores = validation_scores(probs[row], self._valid_labels)
+                    scores = validation_scores(probs[row], *self._valid_truth)
                     record = {"member": k, "epoch": epoch, **means[row], **scores}
                     history.add({**record, "seconds": seconds})
                     records.append(history.records[-1])
@@ -203,7 +206,7 @@ class Trainer:
             run = self.programs.steps if isinstance(at, slice) else self.programs.step
             state, terms = run(state, self._train, rows, weights[0][at], step_keys)
             measured.append(terms)
-            bar.update(np.size(terms["rows"]) // self._together)
+            bar.update(np.size(terms["weight"]) // self._together)
         return state, jax.device_get(measured)
 
     def _bar(self, members: Sequence[int], epoch: int, progress: bool) -> tqdm:

@@ -10,6 +10,7 @@ from lddu.data.batching import (
     batches,
     check_batch,
     concatenate,
+    fingerprint,
     from_sequences,
     order,
     pad,
@@ -134,6 +135,9 @@ def test_a_good_batch_passes_as_numpy_and_as_jax_arrays():
     check_batch(jax.tree.map(jnp.asarray, good()), MODEL, labelled=True)
     check_batch(good().replace(labels=None), MODEL)
     check_batch(good().replace(weight=np.array([0.0, 2.0, 1.0])), MODEL)
+    some = np.float32([[np.nan, 1], [0, np.nan], [np.nan, np.nan]])
+    check_batch(good().replace(labels=some), MODEL, labelled=True)
+    check_batch(good().replace(labels=np.full((3, 2), np.nan)), MODEL)
     missing = good().replace(present={name: np.zeros(3, bool) for name in ("text", "audio")})
     check_batch(missing, MODEL)
 
@@ -199,7 +203,11 @@ DAMAGES = {
     "label vector": (lambda b: b.replace(labels=np.zeros(3)), r"labels have shape \(3,\)"),
     "label above": (lambda b: b.replace(labels=np.full((3, 2), 1.1)), r"labels must lie in \[0, 1"),
     "label below": (lambda b: b.replace(labels=np.full((3, 2), -1.0)), r"labels must lie in \[0, "),
-    "label nan": (lambda b: b.replace(labels=np.full((3, 2), np.nan)), "labels must lie.*no NaN"),
+    "label inf": (
+        lambda b: b.replace(labels=np.float32([[0, np.nan], [1, np.inf], [0, 0]])),
+        r"labels must lie in \[0, 1\].*got inf for 'b' in row 1",
+    ),
+    "label nan": (lambda b: b.replace(labels=np.full((3, 2), np.nan)), "labels are all NaN"),
     "weight shape": (lambda b: b.replace(weight=np.ones((3, 1))), r"weight: expected \(3,\).*3, 1"),
     "weight negative": (lambda b: b.replace(weight=np.array([1, 1, -1])), "weight: .*non-negative"),
     "weight nan": (lambda b: b.replace(weight=np.array([1, np.nan, 1])), "weight: .*finite"),
@@ -270,3 +278,24 @@ def test_take_and_concatenate():
     joined = concatenate(parts)
     assert isinstance(joined, Batch)
     jax.tree.map(np.testing.assert_array_equal, joined, batch)
+
+
+def test_unknown_labels_pass_through_take_and_concatenate():
+    labels = np.float32([[np.nan, 1], [0, np.nan], [0.5, 0]])
+    batch = good().replace(labels=labels)
+    joined = concatenate([batch, take(batch, np.array([2, 0]))])
+    np.testing.assert_array_equal(joined.labels, labels[[0, 1, 2, 2, 0]])
+
+
+def test_fingerprints_are_equal_for_equal_batches_only():
+    batch = good().replace(labels=np.float32([[np.nan, 1], [0, np.nan], [0.5, 0]]))
+    other_nan = batch.labels.copy()
+    other_nan.view(np.uint32)[0, 0] = 0xFFC00001  # another of the many NaN
+    assert np.isnan(other_nan[0, 0])
+    same = fingerprint(batch.replace(labels=other_nan))
+    assert fingerprint(batch) == same == fingerprint(jax.tree.map(jnp.asarray, batch))
+    np.testing.assert_array_equal(other_nan.view(np.uint32)[0, 0], 0xFFC00001)  # left as it was
+    changed = np.where(np.isnan(batch.labels), 0, batch.labels).astype(np.float32)
+    assert fingerprint(batch.replace(labels=changed)) != same
+    assert fingerprint(batch.replace(labels=batch.labels[::-1])) != same
+    assert fingerprint(good().replace(labels=None)) != fingerprint(good())

@@ -73,6 +73,7 @@ def test_says_what_the_batch_holds(batch):
             "samples": 4,
             "published": 1000,
             "positives": {"k": 4, "l": 2, "m": 0},
+            "unknown": {"k": 0, "l": 0, "m": 0},
             "empty": 0,
             "labels_per_sample": 1.5,
             "modalities": {
@@ -82,6 +83,21 @@ def test_says_what_the_batch_holds(batch):
         }
     }
     assert Card.from_json(card.to_json()) == card
+
+
+def test_unknown_labels_are_counted_and_out_of_every_share(batch):
+    labels = np.array([[1, np.nan, np.nan], [0, 1, np.nan], [0, 0, np.nan], [0, 0, np.nan]])
+    findings = Findings()
+    card = make_card(
+        "x", "y", "z", [], {"train": batch().replace(labels=labels)}, "klm", {}, findings
+    )
+    train = card.splits["train"]
+    assert train["unknown"] == {"k": 0, "l": 1, "m": 4}
+    assert train["positives"] == {"k": 1, "l": 1, "m": 0}
+    assert train["empty"] == 0  # the last two rows may have m
+    assert "l 1 (33.3%)" in card.to_text()
+    assert "unknown: l 1, m 4" in card.to_text()
+    assert card.warnings == ("train: label 'm' is not known to be present",)
 
 
 def test_warns_of_other_counts_and_constant_labels(batch):

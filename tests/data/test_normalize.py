@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from sklearn.preprocessing import StandardScaler
 
-from lddu.data.batching import from_sequences
+from lddu.data.batching import from_sequences, take
 from lddu.data.normalize import fit_normalizer, normalize
 
 
@@ -70,6 +70,25 @@ def test_constant_features_are_shifted_but_not_scaled(constant):
 def test_the_last_bit_of_float32_is_not_a_signal():
     values = np.array([1, np.nextafter(np.float32(1), np.float32(2))], np.float32)
     assert fit_normalizer(from_sequences({"x": [values[:, None]]})).std["x"] == 1
+
+
+def test_weights_of_rows_are_copies(batch):
+    weight = np.arange(batch.size) % 3
+    copies = take(batch, np.repeat(np.arange(batch.size), weight))
+    got, want = fit_normalizer(batch.replace(weight=weight)), fit_normalizer(copies)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), got, want)
+    scaled = fit_normalizer(batch.replace(weight=0.25 * weight))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), scaled, want)
+    equal = fit_normalizer(batch.replace(weight=np.ones(batch.size)))
+    jax.tree.map(np.testing.assert_array_equal, equal, fit_normalizer(batch))
+
+
+def test_rows_of_weight_zero_may_hold_anything():
+    batch = from_sequences({"x": [np.ones((1, 1)), np.full((2, 1), np.nan)]})
+    normalizer = fit_normalizer(batch.replace(weight=np.array([2.0, 0.0])))
+    assert (normalizer.mean["x"], normalizer.std["x"]) == (1, 1)
+    nothing = fit_normalizer(batch.replace(weight=np.zeros(2)))
+    assert (nothing.mean["x"], nothing.std["x"]) == (0, 1)
 
 
 @pytest.mark.parametrize("unit", [1e-13, 1e13])

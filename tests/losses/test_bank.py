@@ -14,11 +14,13 @@ write = jax.jit(enqueue)
 
 
 def contents(bank):
-    """(class, first feature) of the filled slots, the oldest first."""
+    """(class, first feature, weight) of the filled slots, the oldest first."""
     size, cursor = len(bank.classes), int(bank.cursor)
     rows = [(cursor + i) % size for i in range(size)]
     return [
-        (int(bank.classes[r]), float(bank.features[r, 0])) for r in rows if bank.classes[r] >= 0
+        (int(bank.classes[r]), float(bank.features[r, 0]), float(bank.weights[r]))
+        for r in rows
+        if bank.classes[r] >= 0
     ]
 
 
@@ -29,16 +31,30 @@ def test_bank_is_a_ring_buffer(sizes):
     for n in sizes:
         classes = np.arange(step, step + n)
         bank = write(bank, np.stack([classes, -classes], 1).astype(np.float32), classes)
-        reference.extend((int(c), float(c)) for c in classes)
+        reference.extend((int(c), float(c), 1.0) for c in classes)
         step += n
         assert contents(bank) == list(reference)
         assert 0 <= bank.cursor < 5
         np.testing.assert_array_equal(bank.features[:, 1], -bank.features[:, 0])
 
 
-def test_ignored_entries_stay_ignored_in_the_bank():
-    bank = write(empty_bank(4, 6), FEATURES, np.array([0, -1, 1]))
-    np.testing.assert_array_equal(bank.classes, [0, -1, 1, -1])
+entry = st.tuples(st.sampled_from([-1, 0, 1, 2]), st.sampled_from([0.0, 0.5, 3.0]))
+
+
+@given(steps=st.lists(st.lists(entry, min_size=1, max_size=9), min_size=1, max_size=5))
+@settings(max_examples=25)
+def test_what_does_not_count_takes_no_slot(steps):
+    bank, reference, place = empty_bank(4, 1), deque(maxlen=4), 0.0
+    for step in steps:
+        step = step + [(-1, 1.0)] * (9 - len(step))  # of one shape
+        classes, weights = np.array(step, np.float32).T
+        features = place + np.arange(9, dtype=np.float32)
+        counts = (classes >= 0) & (weights > 0)
+        reference.extend(np.stack([classes, features, weights], 1)[counts].tolist())
+        features = np.where(counts, features, np.nan)[:, None]  # it may hold anything
+        bank = write(bank, features, classes.astype(int), weights)
+        place += 9
+        assert contents(bank) == [tuple(entry) for entry in reference]
 
 
 def test_bank_of_no_slots():

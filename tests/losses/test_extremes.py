@@ -113,7 +113,7 @@ def test_unit_vectors_have_norm_one_at_every_scale(scale):
 
 
 def contrast(kind, a, past):
-    bank = Bank(embed(past, kind), np.array([0, 1, -1, 0]), jnp.zeros((), jnp.int32))
+    bank = Bank(embed(past, kind), np.array([0, 1, -1, 0]), jnp.ones(4), jnp.zeros((), jnp.int32))
     classes = np.array([0, 1, 0, -1])
     return supervised_contrastive(embed(a, kind), classes, bank, similarity=kind)
 
@@ -229,11 +229,11 @@ LOSSES = {
 }
 
 
-def whole(name, stacked, logits):
+def whole(name, stacked, logits, weight=None):
     present = {n: PRESENT[:, m] for m, n in enumerate(NAMES)}
     modality = Modality(np.zeros((B, 2, 2), np.float32), np.ones((B, 2), bool))
     labels = np.float32([[0, 1], [1, 0], [1, 1], [0, 0]])
-    batch = Batch(dict.fromkeys(NAMES, modality), present, labels)
+    batch = Batch(dict.fromkeys(NAMES, modality), present, labels, weight)
     latents = {n: jax.tree.map(lambda x, m=m: x[m], stacked) for m, n in enumerate(NAMES)}
     prediction = Prediction(
         probs=jax.nn.sigmoid(logits),
@@ -265,8 +265,27 @@ def test_objective(dtype, name, mean, var, logits):
     assert_finite(WHOLE[name], dtype, Gaussian(mean, var), logits)
 
 
+@pytest.mark.parametrize("name", LOSSES)
 @pytest.mark.parametrize("scale", [1e-25, 1e-13, 1e30])
-def test_the_scale_of_the_sample_weights_cancels(scale):
+def test_the_scale_of_the_sample_weights_cancels_in_every_term(name, scale):
+    rng = np.random.default_rng(0)
+    latents = Gaussian(rng.normal(size=(2, B, C, Z)), rng.uniform(0.5, 2, (2, B, C, Z)))
+    weight, logits = np.float32([1, 2, 0.3, 4]), np.float32(rng.normal(size=(B, C)))
+    args = jax.tree.map(np.float32, latents), logits
+    want = value_and_slopes(functools.partial(whole, name, weight=weight), *args)
+    scaled = functools.partial(whole, name, weight=np.float32(scale) * weight)
+    got = value_and_slopes(scaled, *args)
+    (value, terms), slopes = got
+    # There are as many negatives as weights say.
+    shift = np.log(np.float32(scale))
+    terms["contrastive"] -= shift
+    value -= LOSSES[name].contrastive * shift
+    chex.assert_trees_all_close(((value, terms), slopes), want, rtol=1e-4, atol=1e-5)
+    assert set(terms) >= {"nll", "spread", "contrastive"}
+
+
+@pytest.mark.parametrize("scale", [1e-25, 1e-13, 1e30])
+def test_the_likelihood_is_a_weighted_mean_at_every_scale(scale):
     rng = np.random.default_rng(0)
     logits, weight = rng.normal(size=(B, C)).astype(np.float32), np.float32([1, 2, 0, 4])
     modality = Modality(np.zeros((B, 2, 2), np.float32), np.ones((B, 2), bool))

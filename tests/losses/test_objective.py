@@ -101,11 +101,11 @@ def evaluate(prediction, batch, loss=ALL, names=NAMES):
 
 
 @jax.jit
-def contrast_of(latents, labels):
+def contrast_of(latents, labels, weights):
     stacked = Gaussian(*(jnp.stack(x, 1) for x in zip(*(latents[n] for n in NAMES), strict=True)))
     classes = label_state_classes(labels, M, PRESENT, cross_modal=True).reshape(-1)
     features = embed(stacked, "cosine").reshape(-1, 2 * Z)
-    return supervised_contrastive(features, classes, empty_bank(0, 2 * Z))
+    return supervised_contrastive(features, classes, empty_bank(0, 2 * Z), weights=weights)
 
 
 def bce(logits, y):
@@ -137,13 +137,14 @@ def test_terms_equal_a_numpy_reference():
         -1,
     )
     spread = np.sqrt(prediction.fused.var.mean(-1))
-    contrast = contrast_of(prediction.latents, y)
+    each = np.repeat(weight, M * C)
+    contrast = contrast_of(prediction.latents, y, each)
     want = {
         "nll": w @ bce(prediction.logits, y).mean(1),
         "unimodal": w @ (alone * share).sum(1),
         "kl": w @ (kl * share).sum(1),
-        "spread": spread_calibration(spread, np.abs(prediction.probs - y)).mean(),
-        "contrastive": contrast[contrast > 0].mean(),
+        "spread": spread_calibration(spread, np.abs(prediction.probs - y), weight).mean(),
+        "contrastive": np.average(contrast, weights=each * (contrast > 0)),
     }
     assert set(terms) == set(want)
     for name in want:
@@ -163,7 +164,7 @@ def test_official_terms_equal_a_numpy_reference():
     want = {
         "nll": weight @ bce(prediction.logits, batch.labels).mean(1) / weight.sum(),
         "direct": weight @ bce(direct, batch.labels).mean(1) / weight.sum(),
-        "spread": official_spread(np.sqrt(variances), direct),
+        "spread": official_spread(np.sqrt(variances), direct, weight),
     }
     assert set(terms) == {*want, "contrastive"}
     for name in want:
@@ -340,7 +341,7 @@ def test_bank_carries_past_batches():
     no_bank = evaluate(make_prediction(0), batch, LossConfig(**{**vars(loss), "bank_size": 0}))
     np.testing.assert_allclose(first[0], no_bank[0], rtol=1e-4)
     bank = first[2]
-    assert int(bank.cursor) == B * C * M
+    assert int(bank.cursor) == C * PRESENT.sum()
     assert (np.asarray(bank.classes) >= 0).sum() == C * PRESENT.sum()
     with_past = run(make_prediction(1), batch, bank, cfg, loss)
     without = run(make_prediction(1), batch, initial_bank(cfg, loss), cfg, loss)

@@ -79,6 +79,7 @@ def compute_instance(golden, dtype):
         bank = Bank(
             arrays["in/queue"].astype(dtype),
             arrays["in/queue_labels"][:, 0].astype(np.int32),
+            np.ones(len(arrays["in/queue"]), dtype),
             np.zeros((), np.int32),
         )
         params = convert.from_official(golden.weights, golden.config).params

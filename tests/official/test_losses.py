@@ -54,6 +54,17 @@ class TestOfficialSpread:
             np.testing.assert_allclose(got[ROWS], want, rtol=1e-3, atol=1e-6)
             np.testing.assert_array_equal(got[~ROWS], 0)
 
+    def test_weights_count_by_their_ratios(self):
+        weights = np.float32([2, 0, 1, 0.5, 0, 4])
+        v = np.where(weights[:, None] > 0, np.exp(SPREAD.astype(float)), 0)
+        relative = 4 * weights[:, None] / weights.sum()
+        v /= (relative * v).sum()
+        c = softmax(expit(self.logits.astype(float)), axis=1)
+        want = (relative * (rel_entr(c, v) + rel_entr(v, c)))[weights > 0].sum() / (2 * 4 * 3)
+        for scale in np.float32([1, 1e-20, 1e20]):
+            got = spread_loss(SPREAD, self.logits, scale * weights)
+            np.testing.assert_allclose(got, want, rtol=1e-4)
+
     def test_nothing_to_compare_gives_zero(self):
         assert spread_loss(SPREAD, self.logits, np.zeros(6, bool)) == 0
 
@@ -90,7 +101,7 @@ class TestRandomEntries:
         rng = np.random.default_rng(0)
         mine = rng.normal(size=(7, 6)).astype(np.float32) / np.sqrt(3)
         ids, cursor = np.array([0, 1, 0, 0, 1, 2, -1]), np.zeros((), np.int32)
-        bank = Bank(self.features, self.classes, cursor)
+        bank = Bank(self.features, self.classes, np.ones(50, np.float32), cursor)
         got = contrast(mine, ids, bank, "bank")
         alone = contrast(mine, ids, empty_bank(0, 6), "batch")
         np.testing.assert_array_equal(got[7:], 0)

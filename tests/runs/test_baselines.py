@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -121,6 +122,74 @@ def test_forest_with_a_single_label(splits, value):
         assert np.ptp(probs) > 0
     else:
         np.testing.assert_allclose(probs, base_rate(single.labels)[0])
+
+
+@pytest.fixture(scope="module")
+def partly(splits):
+    """Training and validation rows with weights, where each label is known in some rows only."""
+    rng, changed = np.random.default_rng(0), []
+    for batch in splits[:2]:
+        known = rng.random(batch.labels.shape) < [0.7, 1.0, 0.6, 0.8]
+        weight = rng.integers(0, 3, batch.size).astype(np.float32)
+        labels = np.where(known, batch.labels, np.nan).astype(np.float32)
+        changed.append(batch.replace(labels=labels, weight=weight))
+    return changed
+
+
+def test_unknown_labels_and_weights_equal_repeated_known_rows(splits, partly):
+    """For each label by itself; the regression's features are standardised over all rows."""
+    (train, valid), test = partly, splits[2]
+    strengths = (0.003, 0.03)
+    probs = baselines.logistic(train, valid, strengths)(test)
+    prior = baselines.prior(train)(test)
+    copies = np.repeat(np.arange(train.size), train.weight.astype(int))
+    repeated = take(train, copies).replace(weight=None)
+    x = baselines.pooled_features(repeated)
+    scaler = StandardScaler().fit(x)
+    found = {}
+    for strength in strengths:
+        columns = []
+        for c, column in enumerate(repeated.labels.T):
+            known = ~np.isnan(column)
+            np.testing.assert_allclose(prior[0, c], base_rate(column[known][:, None])[0])
+            model = LogisticRegression(C=strength, max_iter=2000, tol=1e-8)
+            columns.append(model.fit(scaler.transform(x[known]), column[known]))
+
+        def predict(batch, columns=columns):
+            new = scaler.transform(baselines.pooled_features(batch))
+            return np.stack([m.predict_proba(new)[:, 1] for m in columns], 1)
+
+        known = ~np.isnan(valid.labels)
+        entries = (valid.weight[:, None] * known)[known]
+        loss = log_loss(valid.labels[known], predict(valid)[known], sample_weight=entries)
+        found[loss] = predict(test)
+    np.testing.assert_allclose(probs, found[min(found)], atol=2e-3)
+    assert np.abs(probs - found[max(found)]).max() > 1e-2
+
+
+def test_a_forest_of_each_label_sees_its_known_rows(splits, partly):
+    train, test = partly[0], splits[2]
+    probs = baselines.forest(train, trees=6, leaf=5, seed=1)(test)
+    x, new = baselines.pooled_features(train), baselines.pooled_features(test)
+    for c, column in enumerate(train.labels.T):
+        rows = ~np.isnan(column) & (train.weight > 0)
+        model = RandomForestClassifier(6, min_samples_leaf=5, random_state=1)
+        model.fit(x[rows], column[rows], sample_weight=train.weight[rows])
+        np.testing.assert_allclose(probs[:, c], model.predict_proba(new)[:, 1])
+    nobody = train.replace(labels=np.where(np.arange(4) == 2, np.nan, train.labels))
+    np.testing.assert_array_equal(baselines.forest(nobody, trees=2)(test)[:, 2], 0.5)
+
+
+def test_a_forest_of_all_labels_takes_weights(splits, partly):
+    train, _, test = splits
+    weight = partly[0].weight
+    rows = weight > 0
+    probs = baselines.forest(train.replace(weight=weight), trees=6, leaf=5, seed=1)(test)
+    model = RandomForestClassifier(6, min_samples_leaf=5, random_state=1)
+    x = baselines.pooled_features(train)[rows]
+    model.fit(x, train.labels[rows], sample_weight=weight[rows])
+    want = model.predict_proba(baselines.pooled_features(test))
+    np.testing.assert_allclose(probs, np.stack([p[:, 1] for p in want], 1))
 
 
 def test_missing_scikit_learn_is_named(splits, monkeypatch):

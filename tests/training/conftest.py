@@ -165,7 +165,7 @@ class Case:
             seen.append(jax.device_get(params))
             return np.array([(row, len(seen) - 1) for row in range(count)])
 
-        def scores(probs, labels):
+        def scores(probs, labels, weights):
             row, epoch = probs
             return {
                 "valid_nll": nll[row][epoch],

@@ -111,7 +111,7 @@ def test_a_last_epoch_without_stopped_members_is_complete():
     assert History([0, 1], TrainConfig(**config), records).records == records
 
 
-def test_epoch_means_weigh_steps_by_their_rows():
-    single = {"rows": np.array([8, 4]), "nll": np.array([1.0, 2.0])}
-    several = {"rows": np.array([[1, 1], [4, 8]]), "nll": np.array([[7.0, 7.0], [1.0, 3.5]])}
+def test_epoch_means_weigh_steps():
+    single = {"weight": np.array([8, 4]), "nll": np.array([1.0, 2.0])}
+    several = {"weight": np.array([[1, 1], [4, 8]]), "nll": np.array([[7.0, 7.0], [1.0, 3.5]])}
     assert epoch_means([single, several]) == [{"train_nll": 2.2}, {"train_nll": 2.5}]

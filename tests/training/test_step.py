@@ -1,5 +1,6 @@
 """One step: the program of the trainer `alone`, whose leaves have a leading axis of one member."""
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -40,7 +41,7 @@ def test_a_step_is_a_function_of_state_data_and_key(train, alone):
     (*_, again), _ = train()
     jax.tree.map(np.testing.assert_array_equal, state, again)
     assert state.step == 2
-    assert measured["rows"] == 8
+    np.testing.assert_allclose(measured["weight"], alone.trainer._train.weight[:8].sum(), rtol=1e-5)
     terms = {"nll", "unimodal", "kl", "spread", "contrastive", "grad_norm"}
     assert terms <= set(measured)
     (*_, other), _ = train(member=1)
@@ -87,24 +88,48 @@ def test_rows_of_weight_zero_do_not_count(train, alone, data, tree_close):
     last = lengths(data[0], alone.trainer.config.model)["x"]
     other_row = 8 + np.flatnonzero(last[8:] == last[7])[0]
     (*_, filled), measured = train(weight=weight)
-    assert measured["rows"] == 7
+    np.testing.assert_allclose(measured["weight"], data[0].weight[:7].sum(), rtol=1e-5)
     (*_, other), _ = train(weight=weight, index=np.array([*INDEX[:7], other_row]))
     tree_close(filled.params, other.params)
     # A sample's own weight does the same.
     placed = alone.trainer._train
     zero = placed.replace(weight=placed.weight.at[7].set(0.0))
     (*_, by_weight), measured = train(data=zero)
-    assert measured["rows"] == 7
+    np.testing.assert_allclose(measured["weight"], data[0].weight[:7].sum(), rtol=1e-5)
     tree_close(filled.params, by_weight.params)
     (*_, full), _ = train()
     assert np.abs(head(full) - head(filled)).max() > 1e-3
     assert alone.trainer.programs.step.jitted._cache_size() == 1
 
 
+def test_labels_of_rows_without_weight_leave_no_trace(train, alone):
+    """Bit by bit, for unknown labels, other values, and NaN with other bits."""
+    placed, weight = alone.trainer._train, np.array([1, 0, 1, 1, 0, 1, 1, 1], np.float32)
+    garbage = np.array([[np.nan, np.nan], [1, 0], [0.25, np.nan]], np.float32)
+    states = []
+    for values in garbage:
+        labels = np.array(placed.labels)
+        labels[2, 0] = np.nan  # also an entry of a row that counts
+        labels[[1, 4]] = values
+        if values[0] == 1:
+            labels.view(np.uint32)[2, 0] = 0xFFC12345
+        data = placed.replace(labels=jnp.asarray(labels))
+        (*_, state), measured = train(data=data, weight=weight)
+        counted = np.array(placed.weight)[:8] * weight
+        want = counted.sum() - 0.5 * counted[2]
+        np.testing.assert_allclose(measured["weight"], want, rtol=1e-5)
+        states.append((state, measured))
+    chex.assert_tree_all_finite([s.params for s, _ in states])
+    for other in states[1:]:
+        jax.tree.map(np.testing.assert_array_equal, states[0], other)
+    (*_, known), _ = train(weight=weight)
+    assert (head(known) != head(states[0][0])).any()
+
+
 def test_scanned_steps_are_the_same_steps():
     def step(state, data, rows, weight, key):
         moved = state + jax.random.uniform(jax.random.fold_in(key, state.astype(int)))
-        return moved + data[rows].sum(), {"rows": (weight > 0).sum(), "state": state}
+        return moved + data[rows].sum(), {"weight": weight.sum(), "state": state}
 
     data, key = jnp.arange(6.0), jax.random.key(0)
     rows = jnp.array([[0, 1], [2, 3], [4, 4]])
@@ -115,7 +140,7 @@ def test_scanned_steps_are_the_same_steps():
         measured.append(terms)
     got, together = scanned(step)(jnp.zeros(()), data, rows, weight, key)
     np.testing.assert_allclose(got, want, rtol=1e-5)
-    assert together["rows"].tolist() == [2, 2, 1]
+    assert together["weight"].tolist() == [2, 2, 1]
     np.testing.assert_allclose(together["state"], [t["state"] for t in measured], rtol=1e-5)
 
 
