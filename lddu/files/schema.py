@@ -75,7 +75,8 @@ class _Converter:
 
     def union(self, value: Any, kinds: tuple[Any, ...], at: str) -> Any:
         simple = [kind for kind in kinds if kind is NoneType or kind in (bool, int, float, str)]
-        for kind in simple:
+        # The very type first, so that a union of both keeps integers and other numbers apart.
+        for kind in sorted(simple, key=lambda kind: type(value) is not kind):
             try:
                 return self.convert(value, kind, at)
             except ValueError:
@@ -145,11 +146,6 @@ def _below(at: str, key: str) -> str:
 
 
 def _unfit(value: Any, expected: str, at: str) -> ValueError:
-    shown = {True: "true", False: "false", None: "null"}.get(value) if _is_word(value) else None
-    return ValueError(
-        f"{at or 'the content'} is {shown or reprlib.repr(value)}, expected {expected}"
-    )
-
-
-def _is_word(value: Any) -> bool:
-    return value is None or isinstance(value, bool)
+    words = [word for word, x in (("null", None), ("true", True), ("false", False)) if value is x]
+    shown = words[0] if words else reprlib.repr(value)
+    return ValueError(f"{at or 'the content'} is {shown}, expected {expected}")

@@ -69,26 +69,27 @@ def load(path: str | os.PathLike) -> dict[str, Any]:
 
 
 def _read_params(path: Path, config: ModelConfig, members: int) -> Any:
-    expected = {}
+    expected: dict[str, Spec] = {}
 
     def check(found: Mapping[str, Spec]) -> None:
-        with damage_named(path / _CONFIG):
-            # Before the model is laid out, since the time of that grows with its depth.
-            layers = config.encoder.layers * len(config.modalities) + len(config.latent_hidden)
-            if layers > len(found):
-                raise ValueError(f"it has {layers} layers, but {_PARAMS} {len(found)} arrays")
-            expected.update(_shapes(config, members))
+        # Before the model is laid out, which takes the longer the deeper it is.
+        layers = config.encoder.layers * len(config.modalities) + len(config.latent_hidden)
+        if layers > len(found):
+            raise ValueError(f"{_CONFIG} has {layers} layers, but it holds {len(found)} arrays")
+        expected.update(_shapes(config, members))
         for name, spec in expected.items():
             if found.get(name) != spec:
                 what = f"is {found[name]}" if name in found else "is missing"
                 raise ValueError(f"{name} {what}, but {_CONFIG} needs {spec}")
         if more := sorted(found.keys() - expected.keys()):
-            raise ValueError(f"{_CONFIG} needs no {', '.join(more)}")
+            raise ValueError(f"{_CONFIG} has no {', '.join(more)}")
 
-    params = read_npz(path / _PARAMS, check)
-    for name, array in params.items():
-        if not np.isfinite(array).all():
-            raise ValueError(f"{path / _PARAMS} is damaged: {name} is not finite")
+    file = path / _PARAMS
+    params = read_npz(file, check)
+    with damage_named(file):
+        for name, array in params.items():
+            if not np.isfinite(array).all():
+                raise ValueError(f"{name} is not finite")
     return unflatten_dict({name: jnp.asarray(params[name]) for name in expected}, sep="/")
 
 
@@ -100,6 +101,6 @@ def _shapes(config: ModelConfig, members: int) -> dict[str, Spec]:
             lambda: LDDU(config).init(jax.random.key(0), example_batch(config))
         )
     except Exception as error:  # Flax and JAX raise many kinds
-        raise ValueError(f"it describes no model: {error}") from error
+        raise ValueError(f"{_CONFIG} describes no model: {error}") from error
     leaves = flatten_dict(variables["params"], sep="/")
     return {k: Spec((members, *x.shape), np.dtype(x.dtype)) for k, x in leaves.items()}
