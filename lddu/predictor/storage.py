@@ -82,7 +82,7 @@ def _read_params(path: Path, config: ModelConfig, members: int) -> Any:
                 what = f"is {found[name]}" if name in found else "is missing"
                 raise ValueError(f"{name} {what}, but {_CONFIG} needs {spec}")
         if more := sorted(found.keys() - expected.keys()):
-            raise ValueError(f"{_CONFIG} has no {', '.join(more)}")
+            raise ValueError(f"{_CONFIG} has no {', '.join(more[:3])}")
 
     file = path / _PARAMS
     params = read_npz(file, check)
@@ -97,9 +97,10 @@ def _read_params(path: Path, config: ModelConfig, members: int) -> Any:
 def _shapes(config: ModelConfig, members: int) -> dict[str, Spec]:
     """Returns shapes and types of the parameters of all members, by their names in the file."""
     try:
-        variables = jax.eval_shape(
-            lambda: LDDU(config).init(jax.random.key(0), example_batch(config))
-        )
+        with np.errstate(all="ignore"):
+            variables = jax.eval_shape(
+                lambda: LDDU(config).init(jax.random.key(0), example_batch(config))
+            )
     except Exception as error:  # Flax and JAX raise many kinds
         raise ValueError(f"{_CONFIG} describes no model: {error}") from error
     leaves = flatten_dict(variables["params"], sep="/")

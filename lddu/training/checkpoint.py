@@ -185,7 +185,7 @@ def _abstract(x: jax.Array) -> jax.ShapeDtypeStruct:
 
 
 def _follows(record: Record, before: Sequence[Record]) -> bool:
-    """Returns whether a line is of another member in the last line's epoch, or of the next epoch."""
+    """Returns whether a line is of the last epoch, for another member, or of the next epoch."""
     last = before[-1]["epoch"] if before else 0
     if record["epoch"] == last + 1:
         return record["best"] or bool(before)  # a first epoch is the best so far
