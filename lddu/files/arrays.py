@@ -66,7 +66,7 @@ def read_npz(path: Path, check: Check) -> dict[str, np.ndarray]:
         check(specs)
         arrays = {}
         for name, info in members.items():
-            with archive.open(info) as member:
+            with _naming(name), archive.open(info) as member:
                 arrays[name] = np.lib.format.read_array(member, allow_pickle=False)
         return arrays
 
@@ -110,13 +110,22 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
             raise ValueError(f"{path} is damaged: {why}. {REMEDY}") from error
 
 
+@contextlib.contextmanager
+def _naming(name: str) -> Iterator[None]:
+    """Turns whatever reading an array raises into a ValueError that names it."""
+    try:
+        yield
+    except Exception as error:
+        raise ValueError(f"{name!r} cannot be read: {error}") from error
+
+
 def _spec_of(archive: zipfile.ZipFile, name: str, info: zipfile.ZipInfo) -> Spec:
     """Returns what the header of a member says, if its size is that of the member."""
-    with archive.open(info) as member:
+    with _naming(name), archive.open(info) as member:
         spec = _header(member)
         size = info.file_size - member.tell()
-    if size != spec.nbytes:
-        raise ValueError(f"{name!r} has {size} bytes of an array {spec}, which has {spec.nbytes}")
+        if size != spec.nbytes:
+            raise ValueError(f"{size} bytes of an array {spec}, which has {spec.nbytes}")
     return spec
 
 
@@ -127,10 +136,10 @@ def _header(file: Any) -> Spec:
         (2, 0): np.lib.format.read_array_header_2_0,
     }
     if version not in readers:
-        raise ValueError(f"arrays of format {version} are not read")
+        raise ValueError(f"it is in version {version} of the format, expected 1.0 or 2.0")
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # about headers that Python 2 wrote
         shape, _, dtype = readers[version](file)
     if dtype.kind not in _KINDS or any(not 0 <= size < 1 << 48 for size in shape):
-        raise ValueError(f"arrays such as {dtype} {shape} are not read")
+        raise ValueError(f"it is {dtype} {shape}, expected booleans, numbers or text")
     return Spec(shape, dtype)
