@@ -20,11 +20,11 @@ MARK = "\N{SNOWMAN}"
 
 
 def nodes(value, path=()):
-    """Yields the path of every value in a JSON tree; of a list's items, the first and the last."""
+    """Yields the path of every value in a JSON tree; of a list's items, the last one's."""
     yield path
     below = value.items() if isinstance(value, dict) else ()
     if isinstance(value, list) and value:
-        below = {0: value[0], len(value) - 1: value[-1]}.items()
+        below = [(len(value) - 1, value[-1])]
     for key, inner in below:
         yield from nodes(inner, (*path, key))
 
@@ -39,10 +39,12 @@ def edited(value, path, change):
     return copied[0] if copied else None
 
 
-def json_mutations(content, values=VALUES):
-    """Yields (path, what was done, text) for a text of JSON and each change of it."""
+def json_mutations(content, values, below):
+    """Yields (path, what was done, text) for a text of JSON and each change below a key."""
     tree = json.loads(content)
     for path in nodes(tree):
+        if below and path[:1] != (below,):
+            continue
         marked = json.dumps(edited(tree, path, lambda parent, key: parent.__setitem__(key, MARK)))
         for name, text in values.items():
             yield path, name, marked.replace(json.dumps(MARK), text).encode()
@@ -76,8 +78,10 @@ def byte_mutations(content):
 
 
 def array_mutations(arrays):
-    """Yields (what was done, content) for an archive of arrays and each change of one of them."""
-    for name, x in arrays.items():
+    """Yields (what was done, content) for an archive of arrays and changes of three of them."""
+    names = sorted(arrays)
+    for name in dict.fromkeys([names[0], names[len(names) // 2], names[-1]]):
+        x = arrays[name]
         others = {k: v for k, v in arrays.items() if k != name}
         yield f"{name} missing", archive(others)
         changes = {
@@ -159,16 +163,17 @@ def read_damaged():
     """read_damaged(read, path, at_least): reads a file in every damaged form; puts it back.
 
     `names` are what an error may name in place of the file; `values` those to put into a JSON file,
-    by name. At least `at_least` of the damaged files must be refused.
+    by name, and `below` the key whose values to replace alone. At least `at_least` of the damaged
+    files must be refused.
     """
 
-    def damaged(read, path, at_least, names=(), values=VALUES):
+    def damaged(read, path, at_least, names=(), values=VALUES, below=None):
         whole = path.read_bytes()
         reads = Reads(read, path.name, *names)
         reads("as it was")
         assert not reads.refused, "the file itself is not read"
         if path.suffix == ".json":
-            for where, what, content in json_mutations(whole, values):
+            for where, what, content in json_mutations(whole, values, below):
                 path.write_bytes(content)
                 # The whole text is at fault where it cannot be parsed.
                 keys = [key for key in where if isinstance(key, str)]

@@ -20,8 +20,17 @@ def saved(toy, tmp_path):
     return toy.save(tmp_path / "predictor")
 
 
+def description_of(saved):
+    """The path of predictor.json, and a function that reads it."""
+    config = Config.from_json((saved / "config.json").read_bytes())
+    return saved / "predictor.json", lambda: description.read(saved / "predictor.json", config)
+
+
 def test_predictor_json(saved, read_damaged):
-    read_damaged(lambda: Predictor.load(saved), saved / "predictor.json", 400)
+    file, read = description_of(saved)
+    read_damaged(read, file, 300)
+    values = {"null": "null", "deep": "[" * 10_000}
+    read_damaged(lambda: Predictor.load(saved), file, 40, values=values)
 
 
 @pytest.mark.parametrize(
@@ -36,9 +45,8 @@ def test_predictor_json(saved, read_damaged):
 )
 def test_calibrators(toy, tmp_path, read_damaged, state):
     saved = dataclasses.replace(toy, calibrator=state).save(tmp_path / "predictor")
-    file = saved / "predictor.json"
-    config = Config.from_json((saved / "config.json").read_bytes())
-    read_damaged(lambda: description.read(file, config), file, 400)
+    file, read = description_of(saved)
+    read_damaged(read, file, 60, below="calibrator")
 
 
 def test_config(saved, read_damaged):
@@ -48,7 +56,7 @@ def test_config(saved, read_damaged):
         except ValueError as error:
             raise ValueError(f"config.json: {error}") from error
 
-    read_damaged(read, saved / "config.json", 900)
+    read_damaged(read, saved / "config.json", 600)
 
 
 def test_config_json(saved, read_damaged):
@@ -57,7 +65,7 @@ def test_config_json(saved, read_damaged):
 
 
 def test_params(saved, read_damaged):
-    read_damaged(lambda: Predictor.load(saved), saved / "params.npz", 400)
+    read_damaged(lambda: Predictor.load(saved), saved / "params.npz", 45)
 
 
 def test_results(tmp_path, toy_config, read_damaged):
