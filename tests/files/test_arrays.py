@@ -91,10 +91,12 @@ def test_altered_bytes(tmp_path_factory, changes, cut):
     for whole in (content, content[: int(cut * len(content))]):
         path.write_bytes(whole)
         for read in (lambda: read_npz(path, anything), lambda: read_npy(path)):
+            message = f"{path} is damaged: "
             try:
                 read()
             except ValueError as error:
-                assert str(error).startswith(f"{path} is damaged: ")
+                message = str(error)
+            assert message.startswith(f"{path} is damaged: ")
 
 
 def test_an_encrypted_or_unknown_archive(tmp_path):
