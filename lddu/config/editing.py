@@ -86,6 +86,6 @@ def parse(change: str) -> tuple[str, Any]:
         raise ValueError(f"{change!r} is not of the form path=value, such as train.epochs=3")
     try:
         value = json.loads(text)
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):
         value = text
     return path.strip(), tuple(value) if isinstance(value, list) else value

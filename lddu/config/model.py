@@ -64,6 +64,7 @@ class EncoderConfig:
     kernel_std: float | None = None
 
     def __post_init__(self):
+        require(self.heads > 0, f"encoder: heads={self.heads} must be positive")
         require(
             self.hidden % self.heads == 0,
             f"encoder: hidden={self.hidden} is not a multiple of heads={self.heads}",

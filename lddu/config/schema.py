@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-from typing import Any, get_args
 
 from lddu.config.calibration import CalibrationConfig
 from lddu.config.checks import require
@@ -10,6 +9,7 @@ from lddu.config.execution import ExecutionConfig
 from lddu.config.loss import LossConfig
 from lddu.config.model import ModelConfig
 from lddu.config.training import TrainConfig
+from lddu.files import parse_json
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,31 +54,20 @@ class Config:
         return json.dumps(dataclasses.asdict(self), indent=2)
 
     @classmethod
-    def from_json(cls, text: str) -> "Config":
+    def from_json(cls, text: str | bytes) -> "Config":
         """Reads the text that `to_json` writes.
 
         Args:
-          text: JSON text; fields that it lacks take their defaults.
+          text: JSON text, in UTF-8 if it is bytes; fields that it lacks take their defaults.
 
         Returns:
           The configuration.
 
         Raises:
-          ValueError: If the text is not JSON, a key is unknown or missing, or a value is not
-            allowed; the message names it.
+          ValueError: If the text is not JSON, a key is unknown or missing, or a value has another
+            type or is not allowed; the message names it.
         """
         try:
-            return _build(cls, json.loads(text))
-        except (TypeError, AttributeError, json.JSONDecodeError) as error:
+            return parse_json(text, cls, infinite=True)
+        except ValueError as error:
             raise ValueError(f"not a configuration written by Config.to_json: {error}") from error
-
-
-def _build(kind: Any, value: Any) -> Any:
-    """Builds nested dataclasses and tuples of them from JSON values."""
-    if dataclasses.is_dataclass(kind):
-        types = {field.name: field.type for field in dataclasses.fields(kind)}
-        return kind(**{name: _build(types.get(name), below) for name, below in value.items()})
-    if isinstance(value, list):
-        of = (*get_args(kind), None)[0]
-        return tuple(_build(of, item) for item in value)
-    return value

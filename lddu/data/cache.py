@@ -7,17 +7,27 @@ import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 
 from lddu.data.card import Card
 from lddu.data.dataset import SPLITS, Dataset, Split
+from lddu.files import read_json, read_npy
 from lddu.structs import Batch, Modality
 
 _FORMAT = 2  # of the files; part of the key
-# What reading a damaged cache raises.
-_UNREADABLE = (OSError, EOFError, ValueError, LookupError, TypeError, AttributeError)
+
+
+class _Content(TypedDict):
+    """`dataset.json`: what describes the arrays beside it."""
+
+    key: dict[str, Any]
+    labels: tuple[str, ...]
+    modalities: tuple[str, ...]
+    soft: tuple[str, ...]
+    card: Card
+
 
 Allocate = Callable[[str, Sequence[int]], np.ndarray]
 """From a name and a shape to an empty float32 array, in memory or in a file of that name."""
@@ -58,9 +68,9 @@ def cached(
     path = folder.expanduser() / hashlib.sha256(text.encode()).hexdigest()[:24]
     if path.exists():
         try:
-            return _load(path)
-        except _UNREADABLE:
-            shutil.rmtree(path)  # only a copy, which is made again below
+            return _load(path, json.loads(text))
+        except (OSError, ValueError):
+            _remove(path)  # only a copy, which is made again below
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".preparing-") as temporary:
         partial = Path(temporary) / "dataset"
@@ -77,7 +87,7 @@ def cached(
             # If it is there, another process was faster, and its copy serves as well.
             if not (path / "dataset.json").is_file():
                 raise
-    return _load(path)
+    return _load(path, json.loads(text))
 
 
 def cache_folder() -> Path:
@@ -92,6 +102,13 @@ def identity(path: Path) -> list[Any]:
     """Returns path, size and time of a file, which tell without reading it whether it changed."""
     stat = path.stat()
     return [str(path.resolve()), stat.st_size, stat.st_mtime_ns]
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
 
 
 def _save(folder: Path, dataset: Dataset, key: str) -> None:
@@ -129,26 +146,32 @@ def _is_in(values: np.ndarray, file: Path) -> bool:
     return same and there.shape == values.shape and there.offset == values.offset
 
 
-def _load(folder: Path) -> Dataset:
-    content = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))
+def _load(folder: Path, key: dict[str, Any]) -> Dataset:
+    """Reads a data set; a part that is missing, damaged or does not fit is an error."""
+    content = read_json(folder / "dataset.json", _Content)
+    if content["key"] != key:
+        raise ValueError(f"{folder} holds another data set: {content['key']}")
 
-    def array(name: str, mapped: bool = False) -> np.ndarray:
-        mode = "r" if mapped else None
-        return np.load(folder / f"{name}.npy", mmap_mode=mode, allow_pickle=False)
+    def array(name: str, kind: str, *shape: int | None, mapped: bool = False) -> np.ndarray:
+        x = read_npy(folder / f"{name}.npy", mapped)
+        fits = len(x.shape) == len(shape) and all(
+            n in (None, m) for n, m in zip(shape, x.shape, strict=True)
+        )
+        if x.dtype.kind not in kind or not fits:
+            raise ValueError(f"{folder / name} is {x.dtype} {x.shape}, expected {kind!r} {shape}")
+        return x
 
     def split(name: str) -> Split:
-        modalities = {
-            m: Modality(array(f"{name}.{m}.values", mapped=True), array(f"{name}.{m}.mask"))
-            for m in content["modalities"]
-        }
+        labels = array(f"{name}.labels", "biuf", None, len(content["labels"]))
+        rows = len(labels)
+        modalities = {}
+        for m in content["modalities"]:
+            values = array(f"{name}.{m}.values", "f", rows, None, None, mapped=True)
+            mask = array(f"{name}.{m}.mask", "b", *values.shape[:2])
+            modalities[m] = Modality(values, mask)
         present = {m: modality.mask.any(1) for m, modality in modalities.items()}
-        soft = array(f"{name}.soft") if name in content["soft"] else None
-        return Split(
-            Batch(modalities, present, array(f"{name}.labels")), array(f"{name}.ids"), soft
-        )
+        soft = array(f"{name}.soft", "f", *labels.shape) if name in content["soft"] else None
+        ids = array(f"{name}.ids", "U", rows)
+        return Split(Batch(modalities, present, labels), ids, soft)
 
-    return Dataset(
-        *(split(name) for name in SPLITS),
-        labels=tuple(content["labels"]),
-        card=Card.from_json(json.dumps(content["card"])),
-    )
+    return Dataset(*(split(name) for name in SPLITS), content["labels"], content["card"])

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from tqdm.auto import tqdm
 
+from lddu.files import parse_json
 from lddu.structs import Batch
 
 
@@ -85,11 +86,12 @@ class Card:
 
     @classmethod
     def from_json(cls, text: str) -> "Card":
-        """Reads a card from the text of `to_json`."""
-        values = json.loads(text)
-        values["sources"] = tuple(Source(**source) for source in values["sources"])
-        values["warnings"] = tuple(values["warnings"])
-        return cls(**values)
+        """Reads a card from the text of `to_json`.
+
+        Raises:
+          ValueError: If it is the text of anything else; names the field.
+        """
+        return parse_json(text, cls)
 
     def to_text(self) -> str:
         """Returns the card for people to read, one fact a line."""

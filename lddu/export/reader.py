@@ -6,10 +6,11 @@ file, which is a ZIP archive) does the same with `jax.export.deserialize` in a d
 """
 
 import dataclasses
+import hashlib
 import json
 import os
+import reprlib
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ import numpy as np
 
 FORMAT = 1
 INFO, MODEL, README = "model.json", "model.jax", "README.txt"  # in the archive
+
+_REMEDY = "Restore the file from a copy, or export the model again"
 
 Arrays = Mapping[str, Any]
 
@@ -156,41 +159,97 @@ def load(path: str | os.PathLike) -> ExportedPredictor:
 
     Raises:
       FileNotFoundError: If there is no such file.
-      ValueError: If it is damaged, of another format, or no exported model.
+      ValueError: If it is damaged, of another format, or no exported model; names the field.
       ImportError: If flatbuffers is not installed.
     """
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"there is no exported model at {path}")
+    text, model = _members(path)
     try:
-        with zipfile.ZipFile(path) as file:
-            info, model = json.loads(file.read(INFO)), file.read(MODEL)
-    except (zipfile.BadZipFile, zlib.error, EOFError, LookupError, ValueError) as error:
-        raise ValueError(f"{path} is damaged or no exported model: {error}") from error
-    try:
-        version = info["format"]
-        if version != FORMAT:
-            raise ValueError(f"format {version!r}, this reader knows {FORMAT}")
-        labels = tuple(info["labels"])
-        modalities = {m["name"]: (m["features"], m["length"]) for m in info["modalities"]}
-        thresholds = np.array(info["thresholds"], float)
-    except (LookupError, TypeError, ValueError) as error:
-        what = f"lacks {error}" if isinstance(error, KeyError) else str(error)
-        raise ValueError(f"{path}: {INFO}: {what}") from error
+        info = _information(text)
+        if info.get("sha256") != hashlib.sha256(model).hexdigest():
+            raise ValueError(f"sha256 is not that of {MODEL}")
+    except ValueError as error:
+        raise ValueError(f"{path}: {INFO} is damaged: {error}. {_REMEDY}") from error
+    labels = tuple(info["labels"])
+    modalities = {m["name"]: (m["features"], m["length"]) for m in info["modalities"]}
     try:
         exported = jax.export.deserialize(bytearray(model))
     except ImportError as error:
         raise ImportError(f"{error}; pip install flatbuffers") from error
     except Exception as error:  # flatbuffers and JAX raise many kinds
-        raise ValueError(f"{path}: {MODEL} cannot be read: {error}") from error
+        raise ValueError(f"{path}: {MODEL} cannot be read: {error}. {_REMEDY}") from error
     if _described(exported) != (len(labels), {name: d for name, (d, _) in modalities.items()}):
-        raise ValueError(f"{path}: {INFO} describes another model than {MODEL}")
-    if thresholds.shape != (len(labels),):
-        raise ValueError(f"{path}: {INFO}: {thresholds.shape} thresholds, {len(labels)} labels")
+        raise ValueError(f"{path}: {INFO} describes another model than {MODEL}. {_REMEDY}")
     platforms = tuple(exported.platforms)
+    thresholds = np.array(info["thresholds"], float)
     return ExportedPredictor(
         labels, modalities, platforms, thresholds, info, jax.jit(exported.call)
     )
+
+
+def _members(path: Path) -> tuple[bytes, bytes]:
+    """Reads the description and the program, unless the archive claims more than it can hold."""
+    with path.open("rb") as file:
+        try:
+            with zipfile.ZipFile(file) as archive:
+                for name in (INFO, MODEL):  # stored as they are, so no larger than the archive
+                    size = archive.getinfo(name).file_size
+                    if size > path.stat().st_size:
+                        raise ValueError(f"{name} claims {size} bytes")
+                return archive.read(INFO), archive.read(MODEL)
+        except Exception as error:  # zipfile raises many kinds
+            raise ValueError(
+                f"{path} is damaged or no exported model: {error}. {_REMEDY}"
+            ) from error
+
+
+def _information(text: bytes) -> dict[str, Any]:
+    """Reads the description; its required fields have the right types and fit together."""
+    try:
+        info = json.loads(text.decode("utf-8"))
+    except RecursionError:
+        raise ValueError("values are nested too deeply") from None
+    if not isinstance(info, dict):
+        raise ValueError("it holds no JSON object")
+
+    def require(ok: bool, value: Mapping[str, Any], name: str, expected: str) -> None:
+        if not ok:
+            found = reprlib.repr(value[name]) if name in value else "missing"
+            raise ValueError(f"{name} is {found}, expected {expected}")
+
+    require(info.get("format") == FORMAT, info, "format", f"{FORMAT}, which this reader knows")
+    labels = info.get("labels")
+    require(_all(labels, _is_text) and bool(labels), info, "labels", "a list of texts")
+    given = info.get("modalities")
+    require(_all(given, _is_object) and bool(given), info, "modalities", "a list of objects")
+    for m in given:
+        require(_is_text(m.get("name")), m, "name", "text")
+        for size in ("features", "length"):
+            require(type(m.get(size)) is int and m[size] > 0, m, size, "a positive integer")
+    names = [m["name"] for m in given]
+    require(len(set(names)) == len(names), info, "modalities", "unique names")
+    thresholds = info.get("thresholds")
+    fits = _all(thresholds, _is_finite) and len(thresholds) == len(labels)
+    require(fits, info, "thresholds", f"{len(labels)} finite numbers, one per label")
+    return info
+
+
+def _all(values: Any, fits: Callable[[Any], bool]) -> bool:
+    return isinstance(values, list) and all(map(fits, values))
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_object(value: Any) -> bool:
+    return isinstance(value, dict)
+
+
+def _is_finite(value: Any) -> bool:
+    return type(value) in (int, float) and -1e300 < value < 1e300
 
 
 def _described(exported: jax.export.Exported) -> tuple[int, dict[str, int]] | None:
@@ -199,7 +258,7 @@ def _described(exported: jax.export.Exported) -> tuple[int, dict[str, int]] | No
         (values, _, _), _ = jax.tree.unflatten(exported.in_tree, exported.in_avals)
         outputs = jax.tree.unflatten(exported.out_tree, exported.out_avals)
         return outputs["probs"].shape[1], {name: x.shape[2] for name, x in values.items()}
-    except (LookupError, TypeError, ValueError, AttributeError):
+    except Exception:  # as many kinds as there are other programs
         return None
 
 

@@ -11,6 +11,7 @@ six months at least can still run it.
 """
 
 import contextlib
+import hashlib
 import importlib.util
 import json
 import os
@@ -108,10 +109,16 @@ def export(
         exported = jax.export.export(jax.jit(prediction(predictor)), platforms=platforms)(
             *_specifications(config)
         )
+    model = bytes(exported.serialize())
+    info = {
+        "format": FORMAT,
+        **describe(predictor, platforms),
+        "sha256": hashlib.sha256(model).hexdigest(),
+    }
     contents = {
-        INFO: json.dumps({"format": FORMAT, **describe(predictor, platforms)}, indent=2),
+        INFO: json.dumps(info, indent=2),
         README: _README.format(version=__version__),
-        MODEL: bytes(exported.serialize()),
+        MODEL: model,
     }
     with atomic_path(path) as partial, zipfile.ZipFile(partial, "w") as file:
         for name, content in contents.items():

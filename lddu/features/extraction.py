@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from tqdm.auto import tqdm
 
-from lddu.files import atomic_path
+from lddu.files import atomic_path, read_npy
 
 Extractor = Callable[[Path], np.ndarray]
 """From a file to (steps, features) numbers, such as a spectrogram or embeddings of frames.
@@ -71,9 +71,8 @@ def extract(
         if not path.is_file():
             raise FileNotFoundError(f"there is no file {path}")
         kept = None if cache is None else Path(cache) / f"{_key(path, name)}.npy"
-        if kept is not None and kept.is_file():
-            values = np.load(kept, allow_pickle=False)
-        else:
+        values = None if kept is None else _kept(kept)
+        if values is None:
             values = _checked(path, extractor(path))
             if kept is not None:
                 _store(kept, values)
@@ -126,6 +125,14 @@ def _checked(path: Path, values: np.ndarray) -> np.ndarray:
     if bad:
         raise ValueError(f"{path}: the extractor returned {bad} NaN or infinite values")
     return values
+
+
+def _kept(path: Path) -> np.ndarray | None:
+    """Returns what the cache has; None if that is nothing or damaged."""
+    try:
+        return _checked(path, read_npy(path))
+    except (OSError, ValueError):
+        return None
 
 
 def _key(path: Path, name: str) -> str:

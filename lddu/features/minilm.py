@@ -41,6 +41,7 @@ class MiniLM:
     Raises:
       ImportError: If the `text` extra or the package with the weights is not installed.
       FileNotFoundError: If `folder` lacks one of the two files.
+      ValueError: If one of them is damaged.
     """
 
     dim = _CONFIG.hidden
@@ -59,13 +60,16 @@ class MiniLM:
             if not (folder / name).is_file():
                 raise FileNotFoundError(f"MiniLM: there is no {name} in {folder}")
         self.batch_size = batch_size
-        params = bert.from_state_dict(load_file(folder / "model.safetensors"), _CONFIG)
+        try:
+            params = bert.from_state_dict(load_file(folder / "model.safetensors"), _CONFIG)
+            self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        except Exception as error:  # the two packages raise kinds of their own
+            raise ValueError(f"MiniLM: the files in {folder} are damaged: {error}") from error
         vocabulary = len(params["word_embeddings"]["embedding"])
         self._longest = len(params["positions"])
         self._params = jax.device_put(params)
         module = bert.Bert(_CONFIG, vocabulary, self._longest)
         self._states = jax.jit(lambda *args: bert.states(module, *args))
-        self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         # The stored tokenizer cuts and pads to 128 pieces; `_encode` pads rows instead.
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(self._longest)

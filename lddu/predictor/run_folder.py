@@ -3,16 +3,23 @@
 import dataclasses
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import jax
 
 from lddu.config import Config, ExecutionConfig
 from lddu.data.batching import fingerprint
-from lddu.files import write_text
+from lddu.files import damage_named, read_json, write_text
 from lddu.structs import Batch
 
 _RESULT = ("dtype",)  # execution settings that change results by more than rounding
+
+
+class _Entry(TypedDict):
+    """A way in which a run has been computed."""
+
+    settings: dict[str, Any]
+    used: dict[str, Any]
 
 
 def claim(folder: Path, config: Config, train: Batch, valid: Batch) -> Path:
@@ -33,12 +40,13 @@ def claim(folder: Path, config: Config, train: Batch, valid: Batch) -> Path:
 
     Raises:
       ValueError: If the folder holds a run of another configuration, on other data, or in another
-        number type; names the settings that differ.
+        number type, and names the settings that differ; or if a file of it is damaged.
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "config.json"
     if path.exists():
-        before = Config.from_json(path.read_text())
+        with damage_named(path):
+            before = Config.from_json(path.read_bytes())
         ignored = {"execution": ExecutionConfig()}
         changed = _differences(
             dataclasses.asdict(dataclasses.replace(before, **ignored)),
@@ -60,7 +68,7 @@ def claim(folder: Path, config: Config, train: Batch, valid: Batch) -> Path:
     path = folder / "data.json"
     if not path.exists():
         write_text(path, json.dumps(data))
-    elif json.loads(path.read_text()) != data:
+    elif read_json(path, dict[str, str]) != data:
         raise ValueError(
             f"{folder} holds a run on other data (see {path}); choose another folder or delete it"
         )
@@ -74,9 +82,12 @@ def note_execution(folder: Path, config: Config, used: dict[str, Any]) -> None:
       folder: The run folder.
       config: The configuration of the run.
       used: What the settings came to on this machine, such as the number of devices.
+
+    Raises:
+      ValueError: If the file is damaged.
     """
     path = folder / "execution.json"
-    entries = json.loads(path.read_text()) if path.exists() else []
+    entries = read_json(path, list[_Entry]) if path.exists() else []
     entry = {
         "settings": dataclasses.asdict(config.execution),
         "used": {**used, "platform": jax.default_backend(), "jax": jax.__version__},

@@ -1,15 +1,15 @@
 """`predictions.npz`: the test predictions of a run, kept so that runs can be compared later."""
 
 import dataclasses
+import math
 import os
-import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from lddu import metrics
-from lddu.files import atomic_path
+from lddu.files import Spec, atomic_path, damage_named, read_npz
 from lddu.runs.scores import Stat, aggregate
 
 FILE = "predictions.npz"
@@ -112,22 +112,61 @@ class RunPredictions:
         path = Path(folder) / FILE
         if not path.is_file():
             raise FileNotFoundError(f"there is no {path}; is this the folder of a finished run?")
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                models = {
-                    str(name): ModelPredictions(
-                        np.asarray(file[f"probs_{number}"], np.float64),
-                        file[f"thresholds_{number}"],
-                    )
-                    for number, name in enumerate(file["models"])
-                }
-                return cls(
-                    file["ids"],
-                    file["labels"],
-                    tuple(map(str, file["label_names"])),
-                    str(file["protocol"]),
-                    str(file["main"]),
-                    models,
+        arrays = read_npz(path, _check_arrays)
+        with damage_named(path):
+            models = {
+                str(name): ModelPredictions(
+                    _probabilities(f"probs_{number}", arrays), arrays[f"thresholds_{number}"]
                 )
-        except (KeyError, OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
-            raise ValueError(f"{path} is damaged or holds no predictions: {error}") from error
+                for number, name in enumerate(arrays["models"])
+            }
+            if not np.isin(arrays["labels"], (0, 1)).all():
+                raise ValueError("labels are not 0 or 1")
+            if len(models) < len(arrays["models"]):
+                raise ValueError("models are not unique")
+            return cls(
+                arrays["ids"],
+                arrays["labels"],
+                tuple(map(str, arrays["label_names"])),
+                str(arrays["protocol"]),
+                str(arrays["main"]),
+                models,
+            )
+
+
+def _check_arrays(found: Mapping[str, Spec]) -> None:
+    """Raises ValueError unless arrays of these shapes and types are those of `RunPredictions`."""
+
+    def shape(name: str, kinds: str) -> tuple[int, ...]:
+        if name not in found or found[name].dtype.kind not in kinds:
+            raise ValueError(f"{name} is {found.get(name, 'missing')}")
+        return found[name].shape
+
+    def require(name: str, kinds: str, *shapes: tuple[int, ...]) -> None:
+        if shape(name, kinds) not in shapes:
+            raise ValueError(f"{name} is {found[name]}, expected {' or '.join(map(str, shapes))}")
+
+    rows, labels, models = (
+        math.prod(shape(name, kinds))
+        for name, kinds in (("ids", "Uiuf"), ("label_names", "U"), ("models", "U"))
+    )
+    known = {"ids": (rows,), "label_names": (labels,), "models": (models,)}
+    for name, expected in {**known, "protocol": (), "main": ()}.items():
+        require(name, "Uiuf" if name == "ids" else "U", expected)
+    require("labels", "iu", (rows, labels))
+    names = {*known, "labels", "protocol", "main"}
+    for number in range(models):
+        probs, thresholds = f"probs_{number}", f"thresholds_{number}"
+        runs = (*shape(probs, "f"), 0)[0]
+        require(probs, "f", (max(runs, 1), rows, labels))
+        require(thresholds, "f", (runs, labels), (runs, rows, labels))
+        names |= {probs, thresholds}
+    if more := sorted(found.keys() - names):
+        raise ValueError(f"unknown arrays {', '.join(more)}")
+
+
+def _probabilities(name: str, arrays: Mapping[str, np.ndarray]) -> np.ndarray:
+    probs = np.asarray(arrays[name], np.float64)
+    if not ((probs >= 0) & (probs <= 1)).all():
+        raise ValueError(f"{name} are not in [0, 1]")
+    return probs

@@ -12,9 +12,9 @@ import shlex
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
-from lddu import files
+from lddu.files import read_json, write_text
 from lddu.runs.scores import Table
 
 FILE = "results.json"
@@ -45,7 +45,7 @@ def write_results(
     }
     text = json.dumps(_to_json(content), indent=2, ensure_ascii=False, allow_nan=False)
     path = Path(folder) / FILE
-    files.write_text(path, text + "\n")
+    write_text(path, text + "\n")
     return path
 
 
@@ -54,18 +54,28 @@ def read_results(folder: str | os.PathLike) -> dict[str, Any]:
 
     Raises:
       FileNotFoundError: If there is no such file.
-      ValueError: If a key is missing.
+      ValueError: If it is damaged or was not written by lddu; names the field.
     """
-    path = Path(folder) / FILE
-    results = json.loads(path.read_text(encoding="utf-8"))
-    for key in ("models", "command", "config", "seconds", "peak_rss_mb"):
-        if key not in results:
-            raise ValueError(f"{path} has no {key!r}; it was not written by lddu")
+    results = read_json(Path(folder) / FILE, _Results)
     for scores in results["models"].values():
         for stat in scores.values():
             for key in ("mean", "std"):
                 stat[key] = math.nan if stat[key] is None else stat[key]
     return results
+
+
+class _Stat(TypedDict):
+    mean: float | None
+    std: float | None
+    n: int
+
+
+class _Results(TypedDict):
+    models: dict[str, dict[str, _Stat]]
+    command: str
+    config: Any
+    seconds: float
+    peak_rss_mb: float | None
 
 
 def command_line() -> str:

@@ -4,22 +4,42 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import jax
 import jax.numpy as jnp
 from jax.experimental import multihost_utils
 
-from lddu.files import write_text
+from lddu.files import (
+    check_unchanged,
+    checksums,
+    converted,
+    parse_json,
+    read_json,
+    write_text,
+)
 from lddu.training.history import Record
+
+_STATE, _BEST = FOLDERS = ("state", "best")
+
+
+class _Line(TypedDict):
+    """What a line of the metrics must have."""
+
+    member: int
+    epoch: int
+    best: bool
+    valid_nll: float
+    valid_micro_f1: float
 
 
 class RunFolder:
     """The files of one group of members.
 
     `metrics.jsonl` has one line per member and epoch; `state/` holds the latest training state,
-    `best/` the parameters of each member's best epoch. The metrics are written last, so that an
-    epoch counts only once all its files are complete.
+    `best/` the parameters of each member's best epoch, and `checksums.json` the SHA-256 of the
+    files in both. The metrics are written last, so that an epoch counts only once all its files
+    are complete.
     """
 
     def __init__(self, path: str | os.PathLike):
@@ -27,19 +47,30 @@ class RunFolder:
 
         Args:
           path: The folder.
+
+        Raises:
+          ValueError: If a checkpoint in it is damaged; names the file.
         """
         # Imported here: `import lddu` stays free of orbax.
         from orbax.checkpoint import v1 as ocp
 
         self.path = Path(path).absolute()
         self.path.mkdir(parents=True, exist_ok=True)
+        file = self.path / "checksums.json"
+        self._sums = read_json(file, dict[str, dict[str, str]]) if file.exists() else {}
+        for name in self._sums:
+            if (self.path / name).exists():
+                self._check(name)
         keep = ocp.training.preservation_policies.LatestN(2)
-        self._state, self._best = (
-            ocp.training.Checkpointer(
-                self.path / name, preservation_policy=keep, cleanup_tmp_directories=True
+        try:
+            self._state, self._best = (
+                ocp.training.Checkpointer(
+                    self.path / name, preservation_policy=keep, cleanup_tmp_directories=True
+                )
+                for name in FOLDERS
             )
-            for name in ("state", "best")
-        )
+        except Exception as error:  # orbax raises many kinds
+            raise self._damaged(error) from error
 
     @property
     def metrics_path(self) -> Path:
@@ -47,15 +78,19 @@ class RunFolder:
         return self.path / "metrics.jsonl"
 
     def records(self) -> list[Record]:
-        """Reads the records up to the first damaged line."""
+        """Reads the records up to the first line that is damaged or does not follow the others."""
         if not self.metrics_path.exists():
             return []
-        records = []
-        for line in self.metrics_path.read_text().splitlines():
+        records: list[Record] = []
+        for line in self.metrics_path.read_bytes().splitlines():
             try:
-                records.append(json.loads(line))
-            except json.JSONDecodeError:
+                record = parse_json(line, dict[str, bool | int | float])
+                converted({k: record[k] for k in _Line.__annotations__ if k in record}, _Line)
+            except ValueError:
                 break
+            if not _follows(record, records):
+                break
+            records.append(record)
         return records
 
     def save(self, records: Sequence[Record], state: Any, best: Any | None) -> None:
@@ -70,8 +105,9 @@ class RunFolder:
         if best is not None:
             self._best.save_checkpointables(epoch, {"params": best}, overwrite=True)
         self._state.save_checkpointables(epoch, {"state": _numbered(state)}, overwrite=True)
-        # All processes write the arrays together; the first one alone writes the metrics.
+        # All processes write the arrays together; the first one alone writes the rest.
         if jax.process_index() == 0:
+            self._note_checksums([_STATE] if best is None else FOLDERS, epoch)
             write_text(self.metrics_path, "".join(json.dumps(r) + "\n" for r in records))
         if jax.process_count() > 1:
             multihost_utils.sync_global_devices(f"{self.path} {epoch}")
@@ -88,15 +124,46 @@ class RunFolder:
         Returns:
           The state and the best parameters, as arrays that are not tied to any device: for arrays
           that are, the programs of training would be compiled once more.
+
+        Raises:
+          ValueError: If a checkpoint is missing or damaged, or has other arrays.
         """
-        loaded = self._state.load_checkpointables(epoch, {"state": _abstract(_numbered(state))})
-        saved = jax.tree.map(jnp.asarray, jax.device_get(loaded["state"]))
+        saved = self._restore(self._state, _STATE, epoch, {"state": _numbered(state)})["state"]
         leaves, structure = jax.tree.flatten(state)
         state = structure.unflatten(
             saved[f"{i:05d}"] if leaf.size else leaf for i, leaf in enumerate(leaves)
         )
-        loaded = self._best.load_checkpointables(best_epoch, {"params": _abstract(best)})
-        return state, jax.tree.map(jnp.asarray, jax.device_get(loaded["params"]))
+        return state, self._restore(self._best, _BEST, best_epoch, {"params": best})["params"]
+
+    def _restore(self, checkpoints: Any, folder: str, epoch: int, like: Any) -> Any:
+        """Reads arrays like those given, unless their files have changed."""
+        self._check(f"{folder}/{epoch}")
+        try:
+            loaded = checkpoints.load_checkpointables(epoch, jax.tree.map(_abstract, like))
+        except Exception as error:  # orbax raises many kinds
+            raise self._damaged(error) from error
+        return jax.tree.map(jnp.asarray, jax.device_get(loaded))
+
+    def _note_checksums(self, folders: Sequence[str], epoch: int) -> None:
+        """Writes the checksums of an epoch, and forgets those of epochs that are gone."""
+        kept = {name: sums for name, sums in self._sums.items() if (self.path / name).is_dir()}
+        new = {name: checksums(self.path / name) for name in (f"{x}/{epoch}" for x in folders)}
+        self._sums = kept | new
+        write_text(self.path / "checksums.json", json.dumps(self._sums))
+
+    def _check(self, name: str) -> None:
+        try:
+            check_unchanged(self.path / name, self._sums.get(name, {}))
+            if name not in self._sums:
+                raise ValueError(f"{self.path} has no checkpoint {name}")
+        except ValueError as error:
+            raise self._damaged(error) from error
+
+    def _damaged(self, error: Exception) -> ValueError:
+        return ValueError(
+            f"{self.path} cannot be continued: {error}. Restore it from a copy, or delete it to "
+            "train its members anew"
+        )
 
     def close(self) -> None:
         """Waits for pending writes."""
@@ -112,6 +179,15 @@ def _numbered(tree: Any) -> dict[str, Any]:
     return {f"{i:05d}": leaf for i, leaf in enumerate(jax.tree.leaves(tree)) if leaf.size}
 
 
-def _abstract(tree: Any) -> Any:
-    """Returns shapes, types and placement, as orbax asks for them to restore JAX arrays."""
-    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), tree)
+def _abstract(x: jax.Array) -> jax.ShapeDtypeStruct:
+    """Returns shape, type and placement, as orbax asks for them to restore a JAX array."""
+    return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding)
+
+
+def _follows(record: Record, before: Sequence[Record]) -> bool:
+    """Returns whether a line is of the last epoch, for another member, or of the next epoch."""
+    last = before[-1]["epoch"] if before else 0
+    if record["epoch"] == last + 1:
+        return record["best"] or bool(before)  # a first epoch is the best so far
+    members = {other["member"] for other in before if other["epoch"] == last}
+    return record["epoch"] == last and record["member"] not in members

@@ -1,5 +1,6 @@
 """Reading an exported model: damaged files, and input that does not fit."""
 
+import hashlib
 import json
 import zipfile
 
@@ -29,7 +30,7 @@ def rewritten(path, target, **changes):
     return target
 
 
-def test_damaged_files_are_errors(path, tmp_path):
+def test_damaged_files_are_errors(path, model, tmp_path):
     whole = path.read_bytes()
     at = whole.index(b"StableHLO")  # in the program
     for content in (b"", b"text", whole[: len(whole) // 2], whole[:at] + b"#" + whole[at + 1 :]):
@@ -39,8 +40,12 @@ def test_damaged_files_are_errors(path, tmp_path):
     with pytest.raises(FileNotFoundError, match=r"no exported model at .*absent"):
         reader.load(tmp_path / "absent")
     for program in (b"", b"text" * 100):
-        with pytest.raises(ValueError, match=r"model\.jax cannot be read"):
+        with pytest.raises(ValueError, match=r"sha256 is not that of model\.jax"):
             reader.load(rewritten(path, tmp_path / "m", jax=program))
+        sha256 = hashlib.sha256(program).hexdigest()
+        described = json.dumps({**model.info, "sha256": sha256})
+        with pytest.raises(ValueError, match=r"model\.jax cannot be read"):
+            reader.load(rewritten(path, tmp_path / "m", jax=program, json=described))
     with pytest.raises(ValueError, match=r"damaged or no exported model.*model\.jax"):
         reader.load(rewritten(path, tmp_path / "m", jax=None))
 
@@ -48,14 +53,14 @@ def test_damaged_files_are_errors(path, tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ("{", "damaged or no exported model"),
-        ("[]", r"model\.json: list indices"),
-        ({"format": 2}, "format 2, this reader knows 1"),
-        ({"labels": None}, r"model\.json: 'NoneType'"),
-        ({"labels": ["a"]}, r"model\.json describes another model"),
+        ("{", r"model\.json is damaged: Expecting"),
+        ("[]", "it holds no JSON object"),
+        ({"format": 2}, "format is 2, expected 1, which this reader knows"),
+        ({"labels": None}, "labels is None, expected a list of texts"),
+        ({"labels": ["a"], "thresholds": [0.5]}, r"model\.json describes another model"),
         ({"modalities": [{"name": "y", "features": 4, "length": 2}]}, "describes another model"),
-        ({"modalities": [{"name": "y"}]}, "lacks 'features'"),
-        ({"thresholds": [0.5]}, r"\(1,\) thresholds, 2 labels"),
+        ({"modalities": [{"name": "y"}]}, "features is missing, expected a positive integer"),
+        ({"thresholds": [0.5]}, "expected 2 finite numbers, one per label"),
     ],
 )
 def test_descriptions_that_do_not_fit_are_errors(path, model, tmp_path, change, message):

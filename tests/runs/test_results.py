@@ -52,7 +52,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
 
 def test_another_json_file_is_refused(tmp_path):
     (tmp_path / "results.json").write_text('{"models": {}}')
-    with pytest.raises(ValueError, match="no 'command'"):
+    with pytest.raises(ValueError, match=r"results\.json is damaged: lacks 'command'"):
         results.read_results(tmp_path)
 
 

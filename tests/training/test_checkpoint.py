@@ -13,7 +13,13 @@ def state(epoch):
 
 def records(epochs):
     return [
-        {"member": k, "epoch": epoch, "valid_nll": 1 / (epoch + k)}
+        {
+            "member": k,
+            "epoch": epoch,
+            "valid_nll": 1 / (epoch + k),
+            "valid_micro_f1": 0.5,
+            "best": True,
+        }
         for epoch in range(1, epochs + 1)
         for k in (0, 1)
     ]

@@ -1,12 +1,12 @@
 """The benchmark file `windows.npz`: a fixed processing of the film, to compare figures on."""
 
-import zipfile
-import zlib
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
 from lddu.data.studyforrest.windows import Windows, make_batch
+from lddu.files import Spec, damage_named, read_npz
 
 # Array -> its shape and the NumPy kinds that its type may have; N, W and D differ between files.
 _LAYOUT = {
@@ -38,14 +38,9 @@ def read_windows(path: str | Path) -> Windows:
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"there is no file {path}")
-    if not zipfile.is_zipfile(path):
-        raise ValueError(f"{path} is not a complete .npz file")
-    with np.load(path, allow_pickle=False) as stored:
-        missing = [name for name in _LAYOUT if name not in stored]
-        if missing:
-            raise ValueError(f"{path}: no array {', '.join(missing)}")
-        arrays = {name: _read(path, stored, name) for name in _LAYOUT}
-    _check(path, arrays)
+    arrays = read_npz(Path(path), _check_layout)
+    with damage_named(Path(path)):
+        _check_values(arrays)
     return Windows(
         batch=make_batch(
             arrays["text"].astype(np.float32),
@@ -58,30 +53,28 @@ def read_windows(path: str | Path) -> Windows:
     )
 
 
-def _read(path: str | Path, stored: np.lib.npyio.NpzFile, name: str) -> np.ndarray:
-    try:
-        return stored[name]
-    # A pickled array is a ValueError, damaged bytes are one of the others.
-    except (ValueError, OSError, zipfile.BadZipFile, zlib.error) as error:
-        raise ValueError(f"{path}: {name!r} cannot be read: {error}") from error
-
-
-def _check(path: str | Path, arrays: dict[str, np.ndarray]) -> None:
+def _check_layout(found: Mapping[str, Spec]) -> None:
+    missing = [name for name in _LAYOUT if name not in found]
+    if missing:
+        raise ValueError(f"no array {', '.join(missing)}")
     sizes: dict[str, int] = {}
     for name, (shape, kinds) in _LAYOUT.items():
-        array = arrays[name]
+        spec = found[name]
         # The first array that has an N fixes it for the others.
-        free = {s: n for s, n in zip(shape, array.shape, strict=False) if isinstance(s, str)}
+        free = {s: n for s, n in zip(shape, spec.shape, strict=False) if isinstance(s, str)}
         sizes = free | sizes
         expected = tuple(sizes.get(s, s) for s in shape)
-        if array.shape != expected or array.dtype.kind not in kinds:
-            raise ValueError(
-                f"{path}: {name!r} is {array.dtype} {array.shape}, expected kind {kinds!r} and "
-                f"shape {expected}"
-            )
-        if array.dtype.kind == "f" and not np.isfinite(array).all():
-            raise ValueError(f"{path}: {name!r} holds numbers that are not finite")
+        if spec.shape != expected or spec.dtype.kind not in kinds:
+            raise ValueError(f"{name!r} is {spec}, expected kind {kinds!r} and shape {expected}")
+    if not sizes["N"]:
+        raise ValueError("'text' has no rows")
+
+
+def _check_values(arrays: Mapping[str, np.ndarray]) -> None:
+    for name in _LAYOUT:
+        if arrays[name].dtype.kind == "f" and not np.isfinite(arrays[name]).all():
+            raise ValueError(f"{name!r} holds numbers that are not finite")
     for name, top in (("text_length", arrays["text"].shape[1]), ("split", 2)):
         low, high = arrays[name].min(), arrays[name].max()
         if low < 0 or high > top:
-            raise ValueError(f"{path}: {name!r} goes from {low} to {high}, expected 0 to {top}")
+            raise ValueError(f"{name!r} goes from {low} to {high}, expected 0 to {top}")

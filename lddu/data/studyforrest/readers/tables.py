@@ -19,8 +19,8 @@ def read(path: Path, columns: Sequence[str], delimiter: str = ",") -> dict[str, 
       Column name -> its fields, in file order.
 
     Raises:
-      ValueError: If the file is empty, lacks a column, or a line has another number of fields than
-        the header (a file cut short, say).
+      ValueError: If the file is empty, is not UTF-8 text, lacks a column, or a line has another
+        number of fields than the header (a file cut short, say).
     """
     with path.open(encoding="utf-8", newline="") as file:
         # With `strict`, a quotation left open at the end of a cut file is an error.
@@ -40,7 +40,7 @@ def read(path: Path, columns: Sequence[str], delimiter: str = ",") -> dict[str, 
                         f"{len(header)}"
                     )
                 rows.append(row)
-        except csv.Error as error:
+        except (csv.Error, UnicodeDecodeError) as error:
             raise ValueError(f"{path}, line {reader.line_num}: {error}") from error
     if not rows:
         raise ValueError(f"{path}: nothing below the header")
@@ -65,15 +65,14 @@ def numbers(path: Path, table: dict[str, list[str]], column: str) -> np.ndarray:
             return values
     except ValueError:
         pass
-    for row, field in enumerate(table[column]):
-        if not _is_finite(field):
-            raise fault(path, row, column, f"{field!r} is not a finite number")
-    raise AssertionError("unreachable: NumPy and float() disagree on what a number is")
+    bad = (row for row, field in enumerate(table[column]) if not _is_finite(field))
+    row = next(bad, 0)
+    raise fault(path, row, column, f"{table[column][row]!r} is not a finite number")
 
 
 def _is_finite(field: str) -> bool:
     try:
-        return bool(np.isfinite(float(field)))
+        return bool(np.isfinite(np.asarray(field).astype(np.float64)))
     except ValueError:
         return False
 

@@ -32,9 +32,15 @@ def test_malformed_files(path, content, message):
         tables.read(path, ("a", "b"))
 
 
-@pytest.mark.parametrize("field", ["x", "", "nan", "inf"])
+def test_text_in_another_encoding(path):
+    path.write_bytes("a,b\n1,é\n".encode("latin-1"))
+    with pytest.raises(ValueError, match=r"table\.csv, line \d: .*utf-8"):
+        tables.read(path, ("a", "b"))
+
+
+@pytest.mark.parametrize("field", ["x", "", "nan", "inf", "1e999", "0x1", "1 2", "\u2460"])
 def test_what_is_no_number_is_named(path, field):
-    path.write_text(f"a,b\n1,2\n3,{field}\n5,6\n")
+    path.write_text(encoding="utf-8", data=f"a,b\n1,2\n3,{field}\n5,6\n")
     table = tables.read(path, ("b",))
     with pytest.raises(ValueError, match=r"table\.csv, line 3, column 'b': .* finite number"):
         tables.numbers(path, table, "b")
