@@ -3,15 +3,15 @@
 import numpy as np
 
 
-def weights(unit: np.ndarray, counted: np.ndarray) -> np.ndarray:
-    """Returns the weight of each row in the average of its group.
+def shares_of_rows(unit: np.ndarray, counted: np.ndarray) -> np.ndarray:
+    """Returns the share of each row in the average of its group.
 
     Args:
       unit: (N,) group of each row, counted from 0.
       counted: (N,) bool, whether the row counts.
 
     Returns:
-      (N,) weights. Those of the rows of a group that count are equal and sum to 1; those of other
+      (N,) shares. Those of the rows of a group that count are equal and sum to 1; those of other
       rows are 0.
     """
     sizes = np.bincount(unit, counted)
