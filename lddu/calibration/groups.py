@@ -34,6 +34,9 @@ def averages(
     """
     order = np.argsort(unit, kind="stable")
     starts = np.flatnonzero(np.diff(unit[order], prepend=-1))
-    sums = np.add.reduceat((values * counted)[order], starts, axis=0)
-    sizes = np.add.reduceat(counted[order].astype(int), starts, axis=0)
+    values, counted = values[order] * counted[order], counted[order]
+    if len(starts) == len(order):  # every row is a group of its own
+        return values, counted
+    sums = np.add.reduceat(values, starts, axis=0)
+    sizes = np.add.reduceat(counted.astype(int), starts, axis=0)
     return sums / np.maximum(sizes, 1), sizes > 0

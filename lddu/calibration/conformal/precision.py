@@ -49,8 +49,8 @@ def fit_precision(
       confidence: Probability with which the precision is reached, in (0, 1).
       empty: Precision of a sample whose set has no (known) label, where the ratio is 0 / 0. "skip"
         leaves such samples out, so that precision is the mean over the others. "zero" counts it as
-        0 (as MAPIE does, for data where each sample has a label): a threshold must
-        then also predict something for most samples. "one" counts it as 1 (the convention of the
+        0 (as MAPIE does, for data where each sample has a label): a threshold must then also
+        predict something for most samples. "one" counts it as 1 (the convention of the
         false-discovery rate), which rewards empty sets.
       grid: (G,) thresholds to test, in [0, 1], on all samples. They must not depend on these
         samples, and the highest must let some of them predict something: where it fails, no other
