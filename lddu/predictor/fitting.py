@@ -32,8 +32,8 @@ def fit(
     Args:
       config: The configuration, from a preset of `lddu.config`.
       train: Raw training rows with labels in [0, 1], hard or soft.
-      valid: Raw validation rows with labels. They choose the epoch and fit the calibrator and the
-        thresholds.
+      valid: Raw validation rows with hard labels. They choose the epoch and fit the calibrator and
+        the thresholds.
       folder: Run folder for the configuration, metrics and checkpoints. A run that was killed
         continues where it stopped when `fit` is called again, also with other `config.execution`
         settings (except `dtype`). None keeps nothing.
@@ -44,8 +44,8 @@ def fit(
       where rows belong together, `calibrate` it again with their groups.
 
     Raises:
-      ValueError: If the data do not fit the configuration, no validation label is known, or
-        `folder` holds a run of another configuration or on other data.
+      ValueError: If the data do not fit the configuration, validation labels are soft, or `folder`
+        holds a run of another configuration or on other data.
       FloatingPointError: If a member's loss stops being finite.
     """
     return calibrate(train_only(config, train, valid, folder=folder, progress=progress), valid)
