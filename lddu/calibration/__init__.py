@@ -2,8 +2,11 @@
 
 Every calibrator takes and returns logits: `state = fit_x(logits, labels)`, then
 `apply(state, logits)` for any of them, under `jax.jit` too. `logit(probs)` turns probabilities into
-logits. In every fit of this package, a label that is NaN is unknown and does not count, and `weights`
-(N,) weight the rows; a label without a known entry is left as it is, with an `UnknownLabelWarning`.
+logits.
+
+In every fit of this package, a label that is NaN is unknown and does not count, and `weights` (N,)
+weight the rows. For a label without a known entry nothing is fitted on its own, with an
+`UnknownLabelWarning`: parameters per label leave it as it is, shared ones apply.
 
 - `scaling`: `fit_temperature` -> `Temperature`; one number, or one per label.
 - `platt`: `fit_platt` -> `Platt`; slope and bias, shared or per label (vector scaling).
