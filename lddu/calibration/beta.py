@@ -39,7 +39,7 @@ def fit_beta(
 
     Here p = sigmoid(logits). Minimises, deterministically, over low >= 0, high >= 0 and bias
 
-        sum over samples of weight * BCE(low * log p - high * log(1 - p) + bias, labels)
+        sum over known labels of weight * BCE(low * log p - high * log(1 - p) + bias, labels)
         + shrinkage / 2 * ((low - 1)^2 + (high - 1)^2 + bias^2), for each label.
 
     Where low = high it is Platt scaling; otherwise the map is steeper at one end. It is the right
@@ -50,17 +50,17 @@ def fit_beta(
     Args:
       logits: (N, C) finite logits of validation data; `lddu.calibration.logit` makes them from
         probabilities.
-      labels: (N, C) labels in [0, 1], hard or soft.
+      labels: (N, C) labels in [0, 1], hard or soft; NaN where unknown.
       shrinkage: Precision of the Gaussian prior, > 0; roughly a number of observations that speak
         for the identity.
       weights: (N,) weights of the rows, >= 0; None weights all rows equally.
 
     Returns:
-      A `Beta`.
+      A `Beta`; a label without a known entry has the identity, low = high = 1 and bias = 0.
 
     Raises:
       ValueError: If shapes do not fit or (outside of `jax.jit`) values are NaN, infinite or out of
-        range.
+        range, or no label is known.
 
     References:
       Kull, Silva Filho and Flach, "Beta calibration: a well-founded and easily implemented
@@ -92,10 +92,10 @@ def apply_beta(state: Beta, logits: ArrayLike) -> Array:
 def _fit(logits: Array, labels: Array, weights: Array, shrinkage: Array) -> Beta:
     center = jnp.array([1.0, 1.0, 0.0], logits.dtype)
 
-    def one(column: tuple[Array, Array]) -> Array:
-        x, y = column
+    def one(column: tuple[Array, Array, Array]) -> Array:
+        x, y, w = column
         features = [jax.nn.log_sigmoid(x), -jax.nn.log_sigmoid(-x), jnp.ones_like(x)]
         precision = jnp.full_like(center, shrinkage)
-        return fit_logistic(jnp.stack(features, axis=1), y, weights, center, precision, 2)
+        return fit_logistic(jnp.stack(features, axis=1), y, w, center, precision, 2)
 
-    return Beta(*jax.lax.map(one, (logits.T, labels.T)).T)
+    return Beta(*jax.lax.map(one, (logits.T, labels.T, weights.T)).T)

@@ -31,7 +31,7 @@ def fit_identity(
 
     Args:
       logits: (N, C) finite logits.
-      labels: (N, C) labels in [0, 1].
+      labels: (N, C) labels in [0, 1]; NaN where unknown.
       weights: (N,) weights of the rows, >= 0.
 
     Returns:
@@ -39,7 +39,7 @@ def fit_identity(
 
     Raises:
       ValueError: If shapes do not fit or (outside of `jax.jit`) values are NaN, infinite or out of
-        range.
+        range, or no label is known.
     """
     inputs.fitting_data(logits, labels, weights)
     return Identity()

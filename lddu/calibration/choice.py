@@ -21,7 +21,8 @@ class Score(NamedTuple):
 
     Attributes:
       name: Name of the candidate.
-      nll: Mean negative log-likelihood per entry in nats, as `lddu.metrics.nll`; lower is better.
+      nll: Weighted mean of the negative log-likelihood over known entries in nats, as
+        `lddu.metrics.nll`; lower is better.
       standard_error: Standard error of `nll`.
       excess: `nll` minus that of the best candidate; 0 for the best.
       excess_error: Standard error of `excess`. The difference is taken row by row, which makes it
@@ -56,19 +57,21 @@ def choose(
     folds: int = 5,
     groups: ArrayLike | None = None,
     seed: int = 0,
+    weights: ArrayLike | None = None,
 ) -> Choice:
     """Chooses the simplest calibrator that is best, within the noise, in cross-validation.
 
     Every row is scored by each candidate as fitted without the fold of that row. The candidate with
-    the lowest mean negative log-likelihood is the best. Chosen is the first candidate whose mean
-    exceeds that of the best by no more than the standard error of the difference. The standard
-    error treats groups, not rows, as independent. It ignores that folds share the rows they are
-    fitted on.
+    the lowest mean negative log-likelihood, over known labels and weighted by row, is the best.
+    Chosen is the first candidate whose mean exceeds that of the best by no more than the standard
+    error of the difference. The standard error treats groups, not rows, as independent. It ignores
+    that folds share the rows they are fitted on.
 
     Args:
       logits: (N, C) finite logits of validation data; `lddu.calibration.logit` makes them from
         probabilities.
-      labels: (N, C) labels in [0, 1], hard or soft.
+      labels: (N, C) labels in [0, 1], hard or soft; NaN where unknown. Where a label has no known
+        entry outside of a fold, candidates score that fold by what they do to such a label.
       candidates: Names from `CALIBRATORS`, or a mapping from names to
         `fit(logits, labels, weights=...)` functions of this package, such as
         `functools.partial(fit_matrix, off_diagonal=100.0)`; the simplest first. Rows of the fold to
@@ -76,14 +79,19 @@ def choose(
       folds: Number of folds, at least 2.
       groups: (N,) group of each row; rows of one group, such as windows of one film, stay in one
         fold. None makes every row a group of its own.
-      seed: Seed of the assignment to folds.
+      seed: Seed of the assignment to folds, which balances their weights of known labels.
+      weights: (N,) weights of the rows, >= 0; None weights all rows equally. A row that weighs
+        nothing, or has no known label, is left out.
 
     Returns:
       A `Choice`.
 
     Raises:
       ValueError: If shapes do not fit, values are NaN, infinite or out of range, a candidate is
-        unknown, or there are fewer groups than folds.
+        unknown, no label is known, or there are fewer groups with known labels than folds.
+
+    Warns:
+      UnknownLabelWarning: If a label has no known entry.
 
     References:
       Hastie, Tibshirani and Friedman, "The Elements of Statistical Learning", 2nd ed., 2009,
@@ -98,28 +106,31 @@ def choose(
       'temperature'
     """
     fits = _fits(candidates)
-    logits, labels, _ = inputs.fitting_data(logits, labels)
-    unit = _units(groups, len(logits), folds)
-    fold = _folds(unit, folds, seed)
+    data = inputs.fitting_data(logits, labels, weights)
+    counted = np.asarray(data[2]).any(axis=1)
+    logits, labels, entries = (np.asarray(x)[counted] for x in data)
+    unit = _units(groups, counted, folds)
+    weight = entries.sum(axis=1, dtype=np.float64)
+    fold = _folds(unit, weight, folds, seed)
+    given, row = np.where(entries > 0, labels, np.nan), entries.max(axis=1)
+
+    def fitted(name: str, rows: np.ndarray) -> Calibrator:
+        return fits[name](logits, given, weights=row * rows)
+
     losses = {name: np.empty(len(logits)) for name in fits}
-    for k in range(folds):
-        held_out = fold == k
-        for name, fit in fits.items():
-            calibrated = apply(fit(logits, labels, weights=~held_out), logits)
-            losses[name][held_out] = _row_nll(calibrated, labels)[held_out]
-    best = min(losses.values(), key=np.mean)
-    scores = tuple(
-        Score(
-            name,
-            float(loss.mean()),
-            _standard_error(loss, unit),
-            float(np.mean(loss - best)),
-            _standard_error(loss - best, unit),
+    with inputs.quiet():
+        for k in range(folds):
+            held_out = fold == k
+            for name, loss in losses.items():
+                calibrated = apply(fitted(name, ~held_out), logits)
+                loss[held_out] = _row_loss(calibrated, labels, entries)[held_out]
+        best = min(losses.values(), key=np.sum)
+        scores = tuple(
+            Score(name, *_mean(loss, weight, unit), *_mean(loss - best, weight, unit))
+            for name, loss in losses.items()
         )
-        for name, loss in losses.items()
-    )
-    chosen = next(s.name for s in scores if s.excess <= s.excess_error)
-    return Choice(chosen, fits[chosen](logits, labels), scores)
+        chosen = next(s.name for s in scores if s.excess <= s.excess_error)
+        return Choice(chosen, fitted(chosen, np.ones_like(fold)), scores)
 
 
 def _fits(candidates) -> dict[str, Callable[..., Calibrator]]:
@@ -136,20 +147,21 @@ def _fits(candidates) -> dict[str, Callable[..., Calibrator]]:
     return dict(candidates)
 
 
-def _units(groups: ArrayLike | None, rows: int, folds: int) -> np.ndarray:
-    """Returns the (N,) group of each row as a number counted from 0."""
-    unit = checks.groups(groups, rows)
+def _units(groups: ArrayLike | None, counted: np.ndarray, folds: int) -> np.ndarray:
+    """Returns the group of each row that counts as a number counted from 0."""
+    unit = checks.groups(groups, len(counted))[counted]
+    unit = np.unique(unit, return_inverse=True)[1]
     if not 2 <= folds <= unit.max() + 1:
         raise ValueError(
             f"folds={folds} must be at least 2 and at most the number of independent groups (rows "
-            f"where groups=None), {unit.max() + 1}"
+            f"where groups=None) with known labels, {unit.max() + 1}"
         )
     return unit
 
 
-def _folds(unit: np.ndarray, folds: int, seed: int) -> np.ndarray:
-    """Returns the (N,) fold of each row: groups, largest first, go to the fold with fewest rows."""
-    sizes = np.bincount(unit)
+def _folds(unit: np.ndarray, weight: np.ndarray, folds: int, seed: int) -> np.ndarray:
+    """Returns the (N,) fold of each row: groups, heaviest first, go to the lightest fold."""
+    sizes = np.bincount(unit, weight)
     order = np.random.default_rng(seed).permutation(len(sizes))
     order = order[np.argsort(-sizes[order], kind="stable")]
     load, fold = np.zeros(folds), np.empty(len(sizes), int)
@@ -159,14 +171,16 @@ def _folds(unit: np.ndarray, folds: int, seed: int) -> np.ndarray:
     return fold[unit]
 
 
-def _row_nll(logits: ArrayLike, labels: ArrayLike) -> np.ndarray:
-    """Returns the (N,) `lddu.metrics.nll` of each row, from logits."""
+def _row_loss(logits: ArrayLike, labels: np.ndarray, entries: np.ndarray) -> np.ndarray:
+    """Returns the (N,) negative log-likelihood of each row, summed over weighted entries."""
     logits = np.clip(np.asarray(logits, np.float64), -_LARGEST, _LARGEST)
-    return np.mean(np.logaddexp(0, logits) - labels * logits, axis=1)
+    return np.sum(entries * (np.logaddexp(0, logits) - labels * logits), axis=1)
 
 
-def _standard_error(loss: np.ndarray, unit: np.ndarray) -> float:
-    """Returns the standard error of the mean over rows, with groups as the independent units."""
-    sums = np.bincount(unit, loss - loss.mean())
+def _mean(loss: np.ndarray, weight: np.ndarray, unit: np.ndarray) -> tuple[float, float]:
+    """Returns the sum of losses per weight, and its standard error over independent groups."""
+    mean = loss.sum() / weight.sum()
+    sums = np.bincount(unit, loss - mean * weight)
     groups = len(sums)
-    return float(np.sqrt(groups / (groups - 1) * np.sum(np.square(sums))) / len(loss))
+    error = np.sqrt(groups / (groups - 1) * np.sum(np.square(sums))) / weight.sum()
+    return float(mean), float(error)

@@ -3,15 +3,15 @@
 import numpy as np
 
 
-def weights(unit: np.ndarray, counted: np.ndarray) -> np.ndarray:
-    """Returns the weight of each row in the average of its group.
+def shares_of_rows(unit: np.ndarray, counted: np.ndarray) -> np.ndarray:
+    """Returns the share of each row in the average of its group.
 
     Args:
       unit: (N,) group of each row, counted from 0.
       counted: (N,) bool, whether the row counts.
 
     Returns:
-      (N,) weights. Those of the rows of a group that count are equal and sum to 1; those of other
+      (N,) shares. Those of the rows of a group that count are equal and sum to 1; those of other
       rows are 0.
     """
     sizes = np.bincount(unit, counted)
@@ -34,6 +34,9 @@ def averages(
     """
     order = np.argsort(unit, kind="stable")
     starts = np.flatnonzero(np.diff(unit[order], prepend=-1))
-    sums = np.add.reduceat((values * counted)[order], starts, axis=0)
-    sizes = np.add.reduceat(counted[order].astype(int), starts, axis=0)
+    values, counted = values[order] * counted[order], counted[order]
+    if len(starts) == len(order):  # every row is a group of its own
+        return values, counted
+    sums = np.add.reduceat(values, starts, axis=0)
+    sizes = np.add.reduceat(counted.astype(int), starts, axis=0)
     return sums / np.maximum(sizes, 1), sizes > 0

@@ -1,6 +1,13 @@
-"""Checks of what every calibrator takes: logits, labels in [0, 1], and row weights."""
+"""Checks of what every fit takes: logits or probabilities, labels in [0, 1], and row weights.
 
+A label that nobody knows is NaN. Each entry (row, label) has a weight: that of the row, or 0 where
+the label is unknown, so that an unknown label counts as little as a row of weight 0.
+"""
+
+import contextlib
 import math
+import warnings
+from collections.abc import Iterator
 
 import jax
 import jax.numpy as jnp
@@ -58,42 +65,117 @@ def fitting_data(
 
     Args:
       logits: (N, C) finite logits.
-      labels: (N, C) labels in [0, 1].
+      labels: (N, C) labels in [0, 1]; NaN where unknown.
       weights: (N,) weights of the rows, >= 0 and not all 0; None weights all rows equally.
       limit: Largest absolute logit allowed.
 
     Returns:
-      `logits`, `labels` and `weights`.
+      `logits`, `labels` with 0 in place of NaN, and the (N, C) weights of their entries: that of
+      the row, 0 where the label is unknown.
 
     Raises:
       ValueError: If shapes do not fit or (outside of `jax.jit`) values are NaN, infinite or out of
-        range.
+        range, or no label is known.
+
+    Warns:
+      UnknownLabelWarning: If (outside of `jax.jit`) a label has no known entry.
     """
     checks.same_shape(logits=logits, labels=labels)
-    rows = jnp.shape(logits)[0]
-    weights = jnp.ones(rows) if weights is None else weights
-    if jnp.shape(weights) != (rows,):
-        raise ValueError(
-            f"weights has shape {jnp.shape(weights)}, must be one weight per row, ({rows},)"
-        )
+    weights = _row_weights(weights, jnp.shape(logits)[0])
     if not is_traced(labels):
-        checks.unit_interval("labels", labels)
-    logits, labels, weights = (jnp.asarray(x, float) for x in (logits, labels, weights))
+        checks.unit_interval("labels", checks.known_entries(labels)[0])
     if not is_traced(logits):
         largest = np.abs(checks.finite("logits", logits)).max()
         if largest > limit:
             raise ValueError(
-                f"logits {logits.shape} reach {largest:.4g} in absolute value, beyond {limit:.4g}: "
-                "these cannot be log-odds; clip them or drop fill values"
+                f"logits {np.shape(logits)} reach {largest:.4g} in absolute value, beyond "
+                f"{limit:.4g}: these cannot be log-odds; clip them or drop fill values"
             )
+    logits, labels, weights = (jnp.asarray(x, float) for x in (logits, labels, weights))
+    known = ~jnp.isnan(labels)
+    entries = known * weights[:, None]
+    if not is_traced(entries):
+        check_known(entries)
+    return logits, jnp.where(known, labels, 0.0), entries
+
+
+def scored_data(
+    probs: ArrayLike, labels: ArrayLike, weights: ArrayLike | None, per_label: bool
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Returns checked probabilities, labels and weights of entries, in float64.
+
+    Args:
+      probs: (N, C) probabilities.
+      labels: (N, C) labels in [0, 1]; NaN where unknown.
+      weights: (N,) weights of the rows, >= 0 and not all 0; None weights all rows equally.
+      per_label: Whether to warn of a label without a known entry.
+
+    Returns:
+      `probs`, and labels and weights as from `fitting_data`, all (N, C).
+
+    Raises:
+      ValueError: If shapes do not fit, values are out of range, or no label is known.
+
+    Warns:
+      UnknownLabelWarning: If `per_label` and a label has no known entry.
+    """
+    checks.same_shape(probs=probs, labels=labels)
+    labels, entries = checks.known_entries(labels, weights)
+    probs, labels = checks.unit_interval("probs", probs), checks.unit_interval("labels", labels)
+    check_known(entries, per_label)
+    return probs, labels, entries
+
+
+class UnknownLabelWarning(UserWarning):
+    """A label has no known entry, so that nothing was fitted for it."""
+
+
+def check_known(entries: ArrayLike, per_label: bool = True) -> None:
+    """Raises unless some label is known, and warns of labels without any known entry.
+
+    Args:
+      entries: (N, C) weights of entries, 0 where a label is unknown.
+      per_label: Whether to warn.
+
+    Raises:
+      ValueError: If all are 0.
+
+    Warns:
+      UnknownLabelWarning: If `per_label` and a column is 0.
+    """
+    known = np.any(np.asarray(entries) > 0, axis=0)
+    if not known.any():
+        raise ValueError(
+            f"labels {np.shape(entries)} are all unknown (NaN, or in rows of weight 0), so that "
+            "nothing can be fitted; give rows with known labels"
+        )
+    if per_label and not known.all():
+        columns = ", ".join(map(str, np.flatnonzero(~known)))
+        warnings.warn(
+            f"labels {np.shape(entries)} have no known entry in column {columns}: nothing is "
+            "fitted for these labels on their own",
+            UnknownLabelWarning,
+            stacklevel=4,
+        )
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Keeps fits from giving an `UnknownLabelWarning`, where one was given for all of them."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UnknownLabelWarning)
+        yield
+
+
+def _row_weights(weights: ArrayLike | None, rows: int) -> ArrayLike:
+    """Returns `checks.row_weights`, or traced weights after a look at their shape."""
     if not is_traced(weights):
-        values = checks.finite("weights", weights)
-        if values.min() < 0 or values.max() == 0:
-            raise ValueError(
-                f"weights {values.shape} ranges over [{values.min():.4g}, {values.max():.4g}], "
-                "must be >= 0 and not all 0"
-            )
-    return logits, labels, weights
+        return checks.row_weights(weights, rows)
+    if jnp.shape(weights) != (rows,):
+        raise ValueError(
+            f"weights has shape {jnp.shape(weights)}, must be one weight per row, ({rows},)"
+        )
+    return weights
 
 
 def positive(name: str, value: ArrayLike) -> None:

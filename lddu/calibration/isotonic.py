@@ -13,6 +13,9 @@ from lddu.calibration import inputs
 ArrayLike = jax.typing.ArrayLike
 
 _SLACK = 1e-3  # by which rounding may exceed the bound on the slope
+# Knots of the identity: between neighbouring powers of two, interpolation rounds nothing.
+_POWERS = np.exp2(np.arange(-1, 15))
+_IDENTITY = np.concatenate([-_POWERS[::-1], _POWERS])
 
 
 class Isotonic(NamedTuple):
@@ -43,8 +46,8 @@ def fit_isotonic(
     many with label 0 at its highest. With smoothing 1, a block at an end gets the probability of
     Laplace's rule with one of its two pseudo-samples, 1 / (n + 1) if all n labels of the lowest
     are 0; a label of one class has the rule itself, (positives + 1) / (N + 2), everywhere. All
-    probabilities lie in [s / (S + 2 s), 1 - s / (S + 2 s)], where S is the sum of the weights and s
-    the smoothing. Blocks inside hold both classes and are not smoothed.
+    probabilities lie in [s / (S + 2 s), 1 - s / (S + 2 s)], where S is the label's sum of weights
+    and s the smoothing. Blocks inside hold both classes and are not smoothed.
 
     Then the slope is bounded. The exact regression is a staircase: logits that differ by a rounding
     error can lie on two sides of a step. It is replaced by the nearest map, in the largest
@@ -66,17 +69,18 @@ def fit_isotonic(
     Args:
       logits: (N, C) finite logits of validation data; `lddu.calibration.logit` makes them from
         probabilities. Equal logits are one point.
-      labels: (N, C) labels in [0, 1], hard or soft.
+      labels: (N, C) labels in [0, 1], hard or soft; NaN where unknown.
       smoothing: Weight of the pseudo-samples at each end, > 0.
       steepest: Largest slope, > 0, in calibrated logits per standard deviation of a label's logits;
         `math.inf` gives the exact isotonic regression, interpolated.
       weights: (N,) weights of the rows, >= 0; None weights all rows equally.
 
     Returns:
-      An `Isotonic`.
+      An `Isotonic`; a label without a known entry has the identity, up to logits of 2^14.
 
     Raises:
-      ValueError: If shapes do not fit or values are NaN, infinite or out of range.
+      ValueError: If shapes do not fit or values are NaN, infinite or out of range, or no label is
+        known.
 
     References:
       Ayer et al., "An Empirical Distribution Function for Sampling with Incomplete Information",
@@ -101,9 +105,8 @@ def fit_isotonic(
     if inputs.is_traced(logits, labels, weights):
         raise ValueError("fit_isotonic does not run under jax.jit; call it on concrete arrays")
     logits, labels, weights = map(np.asarray, inputs.fitting_data(logits, labels, weights))
-    used = weights > 0
-    columns = zip(logits[used].T, labels[used].T, strict=True)
-    fitted = [_fit_label(x, y, weights[used], smoothing, steepest) for x, y in columns]
+    columns = zip(logits.T, labels.T, weights.T, strict=True)
+    fitted = [_fit_label(x, y, w, smoothing, steepest) for x, y, w in columns]
     # A power of two, so that a map fitted anew seldom needs another compilation.
     size = 1 << (max(len(x) for x, _ in fitted) - 1).bit_length()
     padded = np.array([np.pad(f, ((0, 0), (0, size - f.shape[1])), "edge") for f in fitted])
@@ -208,6 +211,10 @@ def _fit_label(
     x: np.ndarray, y: np.ndarray, weights: np.ndarray, smoothing: float, steepest: float
 ) -> np.ndarray:
     """Returns (2, K) knots and values of one label."""
+    used = weights > 0
+    if not used.any():
+        return np.stack([_IDENTITY, _IDENTITY])
+    x, y, weights = x[used], y[used], weights[used]
     dtype = x.dtype
     # `jnp.interp` takes knots closer than half this step for one. Only logits next to 0 change.
     step = 2 * np.spacing(np.finfo(dtype).eps).astype(np.float64)

@@ -36,7 +36,7 @@ def fit_matrix(
 
     Minimises, deterministically,
 
-        sum over samples and labels of row weight * BCE(weight @ logits + bias, labels)
+        sum over known labels of row weight * BCE(weight @ logits + bias, labels)
         + shrinkage / 2 * (sum over the diagonal of (weight_cc - 1)^2 + sum of bias_c^2)
         + off_diagonal / 2 * sum over c != k of weight_ck^2
 
@@ -51,17 +51,18 @@ def fit_matrix(
     Args:
       logits: (N, C) finite logits of validation data; `lddu.calibration.logit` makes them from
         probabilities.
-      labels: (N, C) labels in [0, 1], hard or soft.
+      labels: (N, C) labels in [0, 1], hard or soft; NaN where unknown.
       shrinkage: Precision of the Gaussian prior on diagonal and bias, > 0.
       off_diagonal: Precision of the Gaussian prior on the contributions of other labels, > 0.
       weights: (N,) weights of the rows, >= 0; None weights all rows equally.
 
     Returns:
-      A `Matrix`.
+      A `Matrix`; a label without a known entry keeps its logit, a row of the identity and bias 0,
+      and others draw on it all the same.
 
     Raises:
       ValueError: If shapes do not fit or (outside of `jax.jit`) values are NaN, infinite or out of
-        range.
+        range, or no label is known.
 
     References:
       Guo et al., "On Calibration of Modern Neural Networks", ICML 2017.
@@ -99,12 +100,12 @@ def _fit(
     features = jnp.concatenate([logits, jnp.ones_like(logits[:, :1])], axis=1)
     width = logits.shape[1]
 
-    def one(column: tuple[Array, Array]) -> Array:
-        y, center = column
+    def one(column: tuple[Array, Array, Array]) -> Array:
+        y, w, center = column
         precision = jnp.full_like(center, shrinkage)
         precision = jnp.where(center == 0, off_diagonal, precision).at[width].set(shrinkage)
-        return fit_logistic(features, y, weights, center, precision)
+        return fit_logistic(features, y, w, center, precision)
 
     identity = jnp.eye(width, width + 1, dtype=logits.dtype)
-    fitted = jax.lax.map(one, (labels.T, identity))
+    fitted = jax.lax.map(one, (labels.T, weights.T, identity))
     return Matrix(fitted[:, :width], fitted[:, width])

@@ -36,7 +36,7 @@ def fit_platt(
 
     Minimises, deterministically, over slope >= 0 and bias
 
-        sum over samples and labels of weight * BCE(slope * logits + bias, labels)
+        sum over known labels of weight * BCE(slope * logits + bias, labels)
         + shrinkage / 2 * ((slope - 1)^2 + bias^2), summed over the pairs fitted.
 
     The problem is convex and its prior is centred on the identity. So the likelihood of the fitted
@@ -50,7 +50,7 @@ def fit_platt(
     Args:
       logits: (N, C) finite logits of validation data; `lddu.calibration.logit` makes them from
         probabilities.
-      labels: (N, C) labels in [0, 1], hard or soft.
+      labels: (N, C) labels in [0, 1], hard or soft; NaN where unknown.
       per_label: Whether each label gets a pair of its own; otherwise all share one. Static under
         `jax.jit`.
       shrinkage: Precision of the Gaussian prior on slope - 1 and bias, > 0. An observation has
@@ -58,11 +58,12 @@ def fit_platt(
       weights: (N,) weights of the rows, >= 0; None weights all rows equally.
 
     Returns:
-      A `Platt`.
+      A `Platt`; with `per_label`, a label without a known entry has the identity, slope 1 and
+      bias 0.
 
     Raises:
       ValueError: If shapes do not fit or (outside of `jax.jit`) values are NaN, infinite or out of
-        range.
+        range, or no label is known.
 
     References:
       Platt, "Probabilistic Outputs for Support Vector Machines and Comparisons to Regularized
@@ -101,14 +102,13 @@ def apply_platt(state: Platt, logits: ArrayLike) -> Array:
 def _fit(logits: Array, labels: Array, weights: Array, shrinkage: Array, per_label: bool) -> Platt:
     width = logits.shape[1]
     if not per_label:
-        weights = jnp.repeat(weights, width)
-        logits, labels = logits.reshape(-1, 1), labels.reshape(-1, 1)
+        logits, labels, weights = (x.reshape(-1, 1) for x in (logits, labels, weights))
     center = jnp.array([1.0, 0.0], logits.dtype)
 
-    def one(column: tuple[Array, Array]) -> Array:
-        x, y = column
+    def one(column: tuple[Array, Array, Array]) -> Array:
+        x, y, w = column
         features = jnp.stack([x, jnp.ones_like(x)], axis=1)
-        return fit_logistic(features, y, weights, center, jnp.full_like(center, shrinkage), 1)
+        return fit_logistic(features, y, w, center, jnp.full_like(center, shrinkage), 1)
 
-    fitted = jax.lax.map(one, (logits.T, labels.T))
+    fitted = jax.lax.map(one, (logits.T, labels.T, weights.T))
     return Platt(*jnp.broadcast_to(fitted.T, (2, width)))

@@ -15,7 +15,6 @@ ArrayLike = jax.typing.ArrayLike
 
 LOG_LIMIT = math.log(100.0)
 _GRID = 33  # over log T in [-LOG_LIMIT, LOG_LIMIT]; odd, so that T = 1 is on it
-_BISECTIONS = 24  # two grid steps shrink to 3e-8, below the resolution of float32
 
 
 class Temperature(NamedTuple):
@@ -42,7 +41,7 @@ def fit_temperature(
 
     Minimises, deterministically, over log T within +-log 100
 
-        sum over samples and labels of weight * BCE(anchor + (logits - anchor) / T, labels)
+        sum over known labels of weight * BCE(anchor + (logits - anchor) / T, labels)
         + shrinkage / 2 * (log T)^2, summed over the temperatures fitted.
 
     The likelihood is convex in 1 / T. The bound gives separable data and one-class labels, whose
@@ -51,7 +50,7 @@ def fit_temperature(
 
     Args:
       logits: (N, C) finite logits of validation data.
-      labels: (N, C) labels in [0, 1], hard or soft.
+      labels: (N, C) labels in [0, 1], hard or soft; NaN where unknown.
       per_label: Whether each label gets a temperature of its own; otherwise all share one. Static
         under `jax.jit`.
       anchor: Scalar or (C,) logits towards which a high temperature pulls; None means 0, the
@@ -63,11 +62,11 @@ def fit_temperature(
       weights: (N,) weights of the rows, >= 0; None weights all rows equally.
 
     Returns:
-      A `Temperature`.
+      A `Temperature`; with `per_label`, a label without a known entry has T = 1.
 
     Raises:
       ValueError: If shapes do not fit or (outside of `jax.jit`) values are NaN, infinite, out of
-        range or negative.
+        range or negative, or no label is known.
 
     References:
       Guo et al., "On Calibration of Modern Neural Networks", ICML 2017.
@@ -129,8 +128,7 @@ def _fit(
     distance = logits - anchor
 
     def total(x: Array) -> Array:
-        x = weights[:, None] * x
-        return jnp.sum(x, axis=0) if per_label else jnp.sum(x)
+        return jnp.sum(weights * x, axis=0 if per_label else None)
 
     def objective(log_t: Array) -> Array:
         z = anchor + distance * jnp.exp(-log_t)
@@ -153,7 +151,8 @@ def _fit(
         falling = slope(middle) < 0
         return jnp.where(falling, middle, low), jnp.where(falling, high, middle)
 
-    low, high = jax.lax.fori_loop(0, _BISECTIONS, bisect, (low, high))
+    bisections = jnp.finfo(logits.dtype).nmant + 1  # down to the resolution of the type
+    low, high = jax.lax.fori_loop(0, bisections, bisect, (low, high))
     log_t = (low + high) / 2
     better = objective(log_t) < objective(jnp.zeros_like(log_t))
     return Temperature(jnp.exp(jnp.where(better, log_t, 0.0)), anchor)

@@ -5,27 +5,41 @@ where a threshold passes a probability, so it is enough to try one cut between e
 neighbouring distinct probabilities. A threshold lies midway between its neighbours (the lowest,
 which predicts everything, halfway from the smallest probability to 0), so that rounding does not
 flip decisions. Among equally good cuts the middle one is taken, the higher of two.
+
+Labels may be soft, unknown (NaN) or weighted by row: counts are sums of weights, and entries that
+are unknown or weigh nothing do not take part.
 """
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from lddu.calibration import inputs
 from lddu.metrics import checks
 
+# Sums of weights and costs are off by rounding errors; scores this close, relatively, are equal.
+_ROUNDING = 1e-12
 
-def fit_shared(probs: ArrayLike, labels: ArrayLike, fallback: float = 0.5) -> np.ndarray:
+
+def fit_shared(
+    probs: ArrayLike,
+    labels: ArrayLike,
+    fallback: float = 0.5,
+    weights: ArrayLike | None = None,
+) -> np.ndarray:
     """Fits one threshold for all labels, the one with the highest micro-F1.
 
     Args:
       probs: (N, C) validation probabilities.
-      labels: (N, C) labels in {0, 1}.
+      labels: (N, C) labels in [0, 1]; NaN where unknown. A soft label y counts as present with
+        weight y and as absent with weight 1 - y.
       fallback: Threshold to return if there are no positives, in [0, 1].
+      weights: (N,) weights of the rows, >= 0; None weights all rows equally.
 
     Returns:
       A () float64 array in [0, 1].
 
     Raises:
-      ValueError: If shapes differ or values are NaN, out of range or soft labels.
+      ValueError: If shapes differ, values are NaN or out of range, or no label is known.
 
     Example:
       >>> from lddu import calibration
@@ -34,13 +48,16 @@ def fit_shared(probs: ArrayLike, labels: ArrayLike, fallback: float = 0.5) -> np
       0.375
     """
     checks.unit_interval("fallback", fallback)
-    probs, labels = checks.probs_and_labels(probs, labels)
-    threshold = _best_cuts(probs.reshape(-1, 1), labels.reshape(-1, 1))
-    return np.where(labels.any(), threshold[0], fallback)
+    data = inputs.scored_data(probs, labels, weights, per_label=False)
+    return np.asarray(_best_f1(*(x.ravel() for x in data), 0.0, fallback))
 
 
 def fit_per_label(
-    probs: ArrayLike, labels: ArrayLike, min_positives: int = 1, fallback: float = 0.5
+    probs: ArrayLike,
+    labels: ArrayLike,
+    min_positives: float = 0.0,
+    fallback: float = 0.5,
+    weights: ArrayLike | None = None,
 ) -> np.ndarray:
     """Fits one threshold per label, the one with the highest F1 of that label.
 
@@ -49,16 +66,23 @@ def fit_per_label(
 
     Args:
       probs: (N, C) validation probabilities.
-      labels: (N, C) labels in {0, 1}.
-      min_positives: Smallest number of positives to fit a threshold on, at least 1.
-      fallback: Threshold of labels with fewer positives, in [0, 1].
+      labels: (N, C) labels in [0, 1]; NaN where unknown. A soft label y counts as present with
+        weight y and as absent with weight 1 - y.
+      min_positives: Smallest number of positives (with weights, their sum) to fit a threshold on,
+        at least 0.
+      fallback: Threshold of labels with fewer positives, with none, or without a known entry, in
+        [0, 1].
+      weights: (N,) weights of the rows, >= 0; None weights all rows equally.
 
     Returns:
       (C,) float64 thresholds in [0, 1].
 
     Raises:
-      ValueError: If shapes differ, values are NaN, out of range or soft labels, or `min_positives`
-        is below 1.
+      ValueError: If shapes differ, values are NaN or out of range, no label is known, or
+        `min_positives` is negative.
+
+    Warns:
+      UnknownLabelWarning: If a label has no known entry.
 
     Example:
       >>> from lddu import calibration
@@ -66,11 +90,12 @@ def fit_per_label(
       >>> calibration.thresholds.fit_per_label(probs, labels).tolist()
       [0.5, 0.25]
     """
-    checks.at_least_one("min_positives", min_positives)
+    if not min_positives >= 0:
+        raise ValueError(f"min_positives={min_positives} must be at least 0")
     checks.unit_interval("fallback", fallback)
-    probs, labels = checks.probs_and_labels(probs, labels)
-    enough = labels.sum(0) >= min_positives
-    return np.where(enough, _best_cuts(probs, labels), fallback)
+    data = inputs.scored_data(probs, labels, weights, per_label=True)
+    columns = zip(*(x.T for x in data), strict=True)
+    return np.array([_best_f1(*column, min_positives, fallback) for column in columns])
 
 
 def cost_threshold(false_positive_cost: ArrayLike, false_negative_cost: ArrayLike) -> np.ndarray:
@@ -107,6 +132,7 @@ def fit_cost(
     false_positive_cost: ArrayLike = 1.0,
     false_negative_cost: ArrayLike = 1.0,
     per_label: bool = False,
+    weights: ArrayLike | None = None,
 ) -> np.ndarray:
     """Fits the thresholds with the least total cost on validation data.
 
@@ -115,35 +141,38 @@ def fit_cost(
 
     Args:
       probs: (N, C) validation probabilities.
-      labels: (N, C) labels in {0, 1}.
+      labels: (N, C) labels in [0, 1]; NaN where unknown. A soft label y counts as present with
+        weight y and as absent with weight 1 - y.
       false_positive_cost: Scalar or (C,) cost of predicting a label that is absent, >= 0.
       false_negative_cost: Scalar or (C,) cost of missing a label that is present, >= 0.
       per_label: Whether each label gets a threshold of its own; otherwise all share one.
+      weights: (N,) weights of the rows, >= 0; None weights all rows equally.
 
     Returns:
       () or, per label, (C,) float64 thresholds. A threshold that predicts nothing lies midway
       between the largest probability and 1, or at 1.5 where that probability is 1; all others are
-      in [0, 1].
+      in [0, 1]. A label without a known entry has that of `cost_threshold`: 0.5 for equal costs.
 
     Raises:
-      ValueError: If shapes do not fit, values are NaN, out of range or soft labels, or costs are
-        negative, infinite or both 0.
+      ValueError: If shapes do not fit, values are NaN or out of range, no label is known, or costs
+        are negative, infinite or both 0.
+
+    Warns:
+      UnknownLabelWarning: If, per label, a label has no known entry.
     """
-    probs, labels = checks.probs_and_labels(probs, labels)
+    probs, labels, entries = inputs.scored_data(probs, labels, weights, per_label)
     wrong, missed = _costs(false_positive_cost, false_negative_cost)
     if wrong.shape not in ((), probs.shape[1:]):
         raise ValueError(
             f"costs have shape {wrong.shape}, must be scalars or one per label {probs.shape[1:]}"
         )
-    change = np.where(labels, -missed, wrong)  # of the cost, by predicting an entry
+    saved = entries * (labels * missed - (1 - labels) * wrong)  # by predicting an entry
     if not per_label:
-        probs, change = probs.reshape(-1, 1), change.reshape(-1, 1)
-    order = np.argsort(-probs, axis=0)
-    saved = -np.cumsum(np.take_along_axis(change, order, axis=0), axis=0)
-    # Costs are sums of floats: equal ones may differ in their last digits.
-    noise = 1e-12 * np.abs(change).sum(0)
-    thresholds = _middle_of_best(probs, order, np.pad(saved, ((1, 0), (0, 0))), noise)
-    return thresholds if per_label else thresholds[0]
+        return np.asarray(_least_cost(*(x.ravel() for x in (probs, saved, entries))))
+    fitted = np.array(np.broadcast_to(wrong / (wrong + missed), probs.shape[1:]))
+    for c in np.flatnonzero(entries.any(axis=0)):
+        fitted[c] = _least_cost(probs[:, c], saved[:, c], entries[:, c])
+    return fitted
 
 
 def _costs(wrong: ArrayLike, missed: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
@@ -168,32 +197,51 @@ def _costs(wrong: ArrayLike, missed: ArrayLike) -> tuple[np.ndarray, np.ndarray]
     return wrong, missed
 
 
-def _best_cuts(probs: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Returns (C,) F1-optimal thresholds of (N, C) columns; arbitrary without positives."""
-    order = np.argsort(-probs, axis=0)
-    hits = np.cumsum(np.take_along_axis(labels, order, axis=0), axis=0)
-    hits = np.pad(hits, ((1, 0), (0, 0)))
-    predicted = np.arange(len(probs) + 1)[:, None]
-    # Equal fractions are equal floats, so ties between cuts are exact. Predicting nothing has an F1
-    # of 0 and is never the best.
-    return _middle_of_best(probs, order, 2 * hits / np.maximum(predicted + hits[-1], 1))
+def _best_f1(
+    probs: np.ndarray,
+    labels: np.ndarray,
+    weights: np.ndarray,
+    min_positives: float,
+    fallback: float,
+) -> float:
+    """Returns the F1-optimal threshold of (N,) entries, or `fallback` with too few positives."""
+    hits, predicted, probs = _cumulated(probs, weights, weights * labels, weights)
+    if hits[-1] == 0 or hits[-1] < min_positives:
+        return fallback
+    # Predicting nothing has an F1 of 0 and is never the best.
+    return _middle_of_best(probs, 2 * hits / (predicted + hits[-1]), _ROUNDING)
 
 
-def _middle_of_best(
-    probs: np.ndarray, order: np.ndarray, score: np.ndarray, noise: ArrayLike = 0.0
-) -> np.ndarray:
-    """Returns (C,) thresholds, given (N + 1, C) scores of predicting the 0, 1, ... N highest."""
-    probs = np.take_along_axis(probs, order, axis=0)
-    above = np.where(probs[:1] < 1, 1.0, 2.0)
-    upper = np.concatenate([above, probs])
-    lower = np.concatenate([probs, np.zeros_like(probs[:1])])
+def _least_cost(probs: np.ndarray, saved: np.ndarray, weights: np.ndarray) -> float:
+    """Returns the threshold of (N,) entries that saves most, by what predicting each saves."""
+    score, probs = _cumulated(probs, weights, saved)
+    return _middle_of_best(probs, score, _ROUNDING * np.abs(saved).sum())
+
+
+def _cumulated(probs: np.ndarray, weights: np.ndarray, *values: np.ndarray) -> list[np.ndarray]:
+    """Returns (K + 1,) sums of values over the 0, 1, ... K highest, and the (K,) falling probs.
+
+    The K entries are those of positive weight.
+    """
+    order = np.flatnonzero(weights)
+    order = order[np.argsort(-probs[order], kind="stable")]
+    return [*(np.append(0.0, np.cumsum(x[order])) for x in values), probs[order]]
+
+
+def _middle_of_best(probs: np.ndarray, score: np.ndarray, noise: float) -> float:
+    """Returns the threshold of the best cut, the middle one of those within the noise.
+
+    Args:
+      probs: (K,) falling probabilities.
+      score: (K + 1,) scores of predicting the 0, 1, ... K highest.
+      noise: By how much equally good scores may differ.
+    """
+    upper = np.append(1.0 if probs[0] < 1 else 2.0, probs)
+    lower = np.append(probs, 0.0)
     cut = upper != lower  # no threshold can separate ties
     cut[-1] = True
-    score = np.where(cut, score, -np.inf)
-    tied = np.cumsum(score >= score.max(0) - noise, axis=0)
-    chosen = np.argmax(tied >= (tied[-1] + 1) // 2, axis=0)[None]
-    upper = np.take_along_axis(upper, chosen, axis=0)[0]
-    lower = np.take_along_axis(lower, chosen, axis=0)[0]
-    middle = (upper + lower) / 2
+    tied = np.cumsum(cut & (score >= score[cut].max() - noise))
+    chosen = np.argmax(tied >= (tied[-1] + 1) // 2)
+    middle = (upper[chosen] + lower[chosen]) / 2
     # Between two neighbouring floats there is no middle: rounding could give the lower one.
-    return np.where(middle > lower, middle, upper)
+    return middle if middle > lower[chosen] else upper[chosen]

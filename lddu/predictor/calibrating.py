@@ -8,10 +8,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lddu.calibration import CALIBRATORS, Calibrator, Choice, Identity, choose
+from lddu.calibration import CALIBRATORS, Calibrator, Choice, Identity, choose, inputs
 from lddu.calibration.thresholds import fit_per_label, fit_shared
 from lddu.config import CalibrationConfig, Config
 from lddu.data.batching import check_batch
+from lddu.metrics import checks
 from lddu.predictor.combination import mean_logits
 from lddu.predictor.network import Members
 from lddu.predictor.predictor import Predictor
@@ -31,18 +32,24 @@ def calibrate(
 
     Args:
       predictor: A trained predictor; its `config.calibration` says what is fitted.
-      valid: Raw validation rows with hard labels.
+      valid: Raw validation rows with labels, hard or soft, NaN where unknown. Their `weight`
+        counts in every fit. For thresholds, a soft label y is present with weight y and absent with
+        weight 1 - y.
       groups: (N,) names or numbers, for method "choose": rows of one group, such as windows of one
         film, stay in one fold of its cross-validation. None makes every row a group of its own.
         Other methods do not need it.
       members: What `predictor.members(valid)` returned, to save another pass over the data.
 
     Returns:
-      A `Predictor`; with method "choose", its `choice` holds the scores of all candidates.
+      A `Predictor`; with method "choose", its `choice` holds the scores of all candidates. A label
+      without a known entry has no calibrator of its own, and the shared threshold.
 
     Raises:
-      ValueError: If `valid` does not fit the model, its labels are soft, or it has too few rows or
+      ValueError: If `valid` does not fit the model, no label is known, or it has too few rows or
         groups for the method; or if `members` are not those of `valid`.
+
+    Warns:
+      UnknownLabelWarning: If a label has no known entry.
     """
     config = predictor.config
     check_valid(valid, config)
@@ -55,26 +62,24 @@ def calibrate(
             f"{', '.join(map(str, labels.shape))}): pass predictor.members(valid)"
         )
     logits = np.asarray(mean_logits(members.logits))
-    calibrator, choice = _fit_calibrator(
-        config.calibration, predictor.base_rate, logits, labels, np.asarray(members.seen), groups
-    )
-    predictor = dataclasses.replace(predictor, calibrator=calibrator, choice=choice)
-    probs = predictor.combine(members).probs
-    shared = fit_shared(probs, labels)
-    return dataclasses.replace(
-        predictor,
-        shared_threshold=shared,
-        label_thresholds=fit_per_label(probs, labels, fallback=float(shared)),
-    )
+    weights = checks.row_weights(valid.weight, len(labels))
+    inputs.check_known(checks.known_entries(labels, weights)[1])
+    with inputs.quiet():
+        seen = weights * np.asarray(members.seen)
+        calibrator, choice = _fit_calibrator(
+            config.calibration, predictor.base_rate, logits, labels, seen, groups
+        )
+        predictor = dataclasses.replace(predictor, calibrator=calibrator, choice=choice)
+        probs = predictor.combine(members).probs
+        shared = fit_shared(probs, labels, weights=weights)
+        each = fit_per_label(probs, labels, fallback=float(shared), weights=weights)
+    return dataclasses.replace(predictor, shared_threshold=shared, label_thresholds=each)
 
 
 def check_valid(valid: Batch, config: Config) -> None:
-    """Raises ValueError unless validation rows fit the model and have hard labels."""
+    """Raises ValueError unless validation rows fit the model and some of their labels are known."""
     check_batch(valid, config.model, labelled=True)
-    if not np.isin(np.asarray(valid.labels), (0.0, 1.0)).all():
-        raise ValueError(
-            "valid.labels are soft; model choice, calibration and thresholds need hard labels"
-        )
+    inputs.check_known(checks.known_entries(valid.labels, valid.weight)[1], per_label=False)
 
 
 def _fit_calibrator(
@@ -82,28 +87,28 @@ def _fit_calibrator(
     rate: np.ndarray,
     logits: np.ndarray,
     labels: np.ndarray,
-    seen: np.ndarray,
+    weights: np.ndarray,
     groups: jax.typing.ArrayLike | None,
 ) -> tuple[Calibrator, Choice | None]:
-    """Fits the configured calibrator on the rows that have any input."""
-    if groups is not None and np.shape(groups) != seen.shape:
+    """Fits the configured calibrator; rows without any input weigh 0."""
+    if groups is not None and np.shape(groups) != weights.shape:
         raise ValueError(
             f"groups has shape {np.shape(groups)}, must be one group per row of valid, "
-            f"({len(seen)},)"
+            f"({len(weights)},)"
         )
     fits = _fits(config, rate)
     if config.method == "none":
         return Identity(), None
-    if not seen.any():
+    if not np.any(weights[:, None] * ~np.isnan(labels)):
         raise ValueError(
-            f"valid has no row with any input, so that method={config.method!r} cannot be fitted; "
-            "give such rows, or set calibration.method='none'"
+            "valid has no row with any input and a known label, so that "
+            f"method={config.method!r} cannot be fitted; give such rows, or set "
+            "calibration.method='none'"
         )
     if config.method == "choose":
-        groups = None if groups is None else np.asarray(groups)[seen]
-        choice = choose(logits[seen], labels[seen], fits, groups=groups)
+        choice = choose(logits, labels, fits, groups=groups, weights=weights)
         return choice.state, choice
-    return fits[config.method](logits, labels, weights=seen), None
+    return fits[config.method](logits, labels, weights=weights), None
 
 
 def _fits(config: CalibrationConfig, rate: np.ndarray) -> dict[str, Callable[..., Calibrator]]:

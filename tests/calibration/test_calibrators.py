@@ -124,8 +124,10 @@ def test_bad_data_are_refused(name):
 @pytest.mark.parametrize("name", [name for name in CALIBRATORS if name != "isotonic"])
 def test_fitting_is_the_same_under_jit(name):
     logits, labels = draw()
-    want = CALIBRATORS[name](logits, labels)
-    got = jax.jit(CALIBRATORS[name])(logits, labels)
+    labels[:5, 0] = np.nan
+    weights = np.arange(20) % 3
+    want = CALIBRATORS[name](logits, labels, weights=weights)
+    got = jax.jit(CALIBRATORS[name])(logits, labels, weights=weights)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-3), got, want)
 
 

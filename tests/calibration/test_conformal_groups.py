@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from lddu.calibration import conformal
-from lddu.calibration.groups import averages, weights
+from lddu.calibration.groups import averages, shares_of_rows
 from lddu.metrics import checks
 
 SPLITS = 500
@@ -24,11 +24,11 @@ def flat(films, chosen):
     return probs, labels, np.repeat(np.arange(len(chosen)), films[0].shape[1])
 
 
-def test_weights_and_averages_by_hand():
+def test_shares_and_averages_by_hand():
     unit = checks.groups(["b", "a", "b", "a", "c"], 5)
     assert unit.tolist() == [1, 0, 1, 0, 2]
     counted = np.array([True, True, True, False, False])
-    assert weights(unit, counted).tolist() == [0.5, 1, 0.5, 0, 0]
+    assert shares_of_rows(unit, counted).tolist() == [0.5, 1, 0.5, 0, 0]
     values = np.array([[1.0], [0.25], [0], [9], [9]])
     mean, any_counted = averages(values, counted[:, None], unit)
     assert mean.tolist() == [[0.25], [0.5], [0]]

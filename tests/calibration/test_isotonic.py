@@ -24,9 +24,9 @@ def cases(draw):
     """Logits with ties, and hard or soft labels and weights with zeros."""
     n = draw(st.integers(1, 25))
     logits = draw(hnp.arrays(np.float32, (n, 2), elements=st.integers(-6, 6)))
-    labels = draw(hnp.arrays(np.float32, (n, 2), elements=st.sampled_from([0, 0.25, 1])))
+    labels = draw(hnp.arrays(np.float32, (n, 2), elements=st.sampled_from([0, 0.25, 1, np.nan])))
     weights = draw(hnp.arrays(np.float32, n, elements=st.sampled_from([0, 1, 2.5])))
-    weights[0] = 1
+    weights[0], labels[0] = 1, draw(st.sampled_from([0, 1]))
     return logits, labels, weights
 
 
@@ -36,11 +36,12 @@ def test_unbounded_equals_scikit_learn_with_the_documented_pseudo_samples(case, 
     logits, labels, weights = case
     state = fit_isotonic(logits, labels, smoothing, math.inf, weights)
     for c in range(2):
-        x = logits[weights > 0, c]
+        used = (weights > 0) & ~np.isnan(labels[:, c])
+        x = logits[used, c]
         model = IsotonicRegression().fit(
             np.append(x, [x.min(), x.max()]),
-            np.append(labels[weights > 0, c], [1, 0]),
-            np.append(weights[weights > 0], [smoothing, smoothing]),
+            np.append(labels[used, c], [1, 0]),
+            np.append(weights[used], [smoothing, smoothing]),
         )
         got = interpolate(state, np.repeat(x[:, None], 2, 1))[:, c]
         np.testing.assert_allclose(expit(got), model.predict(x), atol=1e-6)
@@ -50,6 +51,7 @@ def test_unbounded_equals_scikit_learn_with_the_documented_pseudo_samples(case, 
 @settings(max_examples=60, deadline=None)
 def test_the_documented_bounds_hold(case, steepest):
     logits, labels, weights = case
+    labels = np.nan_to_num(labels)
     state = fit_isotonic(logits, labels, steepest=steepest, weights=weights)
     got = interpolate(state, logits)
     lowest = 1 / (weights.sum() + 2)

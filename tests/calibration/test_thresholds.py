@@ -1,3 +1,5 @@
+import functools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -7,6 +9,7 @@ from sklearn.metrics import f1_score
 
 from lddu import metrics
 from lddu.calibration import thresholds
+from lddu.calibration.inputs import UnknownLabelWarning
 
 
 @st.composite
@@ -161,11 +164,100 @@ def test_labels_with_few_positives_take_the_fallback():
 def test_bad_input():
     probs, labels = np.full((3, 2), 0.4), np.ones((3, 2))
     for fit in (thresholds.fit_shared, thresholds.fit_per_label):
-        with pytest.raises(ValueError, match=r"labels \(3, 2\) must be 0 or 1"):
-            fit(probs, labels / 2)
+        with pytest.raises(ValueError, match=r"labels \(3, 2\) must lie in \[0, 1\]"):
+            fit(probs, labels * 2)
+        with pytest.raises(ValueError, match=r"labels \(3, 2\) are all unknown"):
+            fit(probs, labels * np.nan)
         with pytest.raises(ValueError, match=r"probs \(3, 2\), labels \(2, 2\)"):
             fit(probs, labels[:2])
         with pytest.raises(ValueError, match=r"fallback .* must lie in"):
             fit(probs, labels, fallback=1.5)
-    with pytest.raises(ValueError, match="min_positives=0"):
-        thresholds.fit_per_label(probs, labels, min_positives=0)
+    with pytest.raises(ValueError, match="min_positives=-1 must be at least 0"):
+        thresholds.fit_per_label(probs, labels, min_positives=-1)
+
+
+@st.composite
+def partial_cases(draw):
+    """Probabilities, labels with NaN, and whole weights with 0."""
+    probs, labels = draw(cases())
+    unknown = draw(hnp.arrays(bool, labels.shape))
+    weights = draw(hnp.arrays(int, len(labels), elements=st.integers(0, 3)))
+    weights[0], unknown[0] = 1, False
+    return probs, np.where(unknown, np.nan, labels), weights
+
+
+FITS = {
+    "shared": thresholds.fit_shared,
+    "per_label": thresholds.fit_per_label,
+    "cost": functools.partial(thresholds.fit_cost, false_negative_cost=3.0),
+    "cost_per_label": functools.partial(
+        thresholds.fit_cost, false_negative_cost=3.0, per_label=True
+    ),
+}
+every = pytest.mark.parametrize("fit", FITS.values(), ids=FITS.keys())
+
+
+@every
+@given(partial_cases())
+@settings(max_examples=25, deadline=None)
+def test_whole_weights_are_copies_and_weight_0_is_absence(fit, case):
+    probs, labels, weights = case
+    rows = np.repeat(np.arange(len(probs)), weights)
+    got = fit(probs, labels, weights=weights)
+    np.testing.assert_array_equal(got, fit(probs[rows], labels[rows]))
+    np.testing.assert_array_equal(got, fit(probs, labels, weights=0.3 * weights))
+
+
+@every
+@given(partial_cases())
+@settings(max_examples=25, deadline=None)
+def test_unknown_labels_are_absent(fit, case):
+    probs, labels, weights = case
+    got = fit(probs, labels, weights=weights)
+    known = ~np.isnan(labels)
+    if got.ndim:
+        for c, rows in enumerate(known.T):
+            alone = fit(probs[rows][:, [c]], labels[rows][:, [c]], weights=weights[rows])
+            assert got[c] == alone[0]
+    else:
+        entries = np.broadcast_to(weights[:, None], labels.shape)[known]
+        assert got == fit(probs[known][:, None], labels[known][:, None], weights=entries)
+
+
+@every
+@given(cases())
+@settings(max_examples=25, deadline=None)
+def test_a_soft_label_is_present_and_absent_in_proportion(fit, case):
+    probs, labels = case
+    soft = 0.25 + 0.5 * labels
+    twice = np.repeat(probs, 4, axis=0)
+    hard = np.arange(4)[:, None] < np.repeat(4 * soft, 4, axis=0).reshape(len(soft), 4, -1)
+    np.testing.assert_array_equal(fit(probs, soft), fit(twice, hard.reshape(twice.shape)))
+
+
+@given(partial_cases())
+@settings(max_examples=25, deadline=None)
+def test_weighted_f1_is_the_best_by_scikit_learn(case):
+    probs, labels, weights = case
+    known, weights = ~np.isnan(labels[:, 0]), weights + 0.5
+    f1 = functools.partial(f1_score, labels[known, 0], sample_weight=weights[known])
+    cut = thresholds.fit_shared(probs[:, :1], labels[:, :1], weights=weights)
+    scores = [f1(probs[known, 0] >= t, zero_division=0) for t in (cut, *probs[known, 0])]
+    assert scores[0] == pytest.approx(max(scores)) or not np.nansum(labels[:, 0])
+
+
+def test_labels_that_nobody_knows_take_the_fallback_with_one_warning():
+    probs = np.array([[0.1, 0.1], [0.2, 0.2], [0.9, 0.9]])
+    labels = np.array([[np.nan, 0], [np.nan, 1], [np.nan, 1]])
+    wanted = [
+        (thresholds.fit_per_label, {}, 0.5),
+        (thresholds.fit_per_label, {"fallback": 0.3}, 0.3),
+        (FITS["cost_per_label"], {}, 0.25),
+    ]
+    for fit, options, want in wanted:
+        with pytest.warns(UnknownLabelWarning, match="in column 0: ") as record:
+            np.testing.assert_allclose(fit(probs, labels, **options), [want, 0.15])
+        assert len(record) == 1
+    assert thresholds.fit_shared(probs, labels) == thresholds.fit_shared(
+        probs[:, 1:], labels[:, 1:]
+    )

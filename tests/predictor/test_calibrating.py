@@ -9,6 +9,7 @@ import scipy.special
 import lddu
 from lddu import config, metrics
 from lddu.calibration import CALIBRATORS, Temperature, apply, choose, fit_isotonic
+from lddu.calibration.inputs import UnknownLabelWarning
 from lddu.calibration.thresholds import fit_per_label, fit_shared
 from lddu.data.batching import take
 from lddu.data.corruptions import subset
@@ -200,14 +201,52 @@ def test_without_any_input_nothing_can_be_fitted(toy, toy_data):
     nothing = subset(toy_data, [])
     members = toy.members(nothing, batch_size=SIZE)
     for method in ("temperature", "platt", "isotonic", "choose"):
-        with pytest.raises(ValueError, match=f"no row .* any input, .*method='{method}'"):
+        with pytest.raises(ValueError, match=f"no row .* any input .*method='{method}'"):
             calibrated(toy, nothing, method, members)
     probs = calibrated(toy, nothing, "none", members).combine(members).probs
     np.testing.assert_allclose(probs, np.tile(toy.base_rate, (40, 1)), atol=1e-5)
 
 
-def test_calibrate_refuses_labels_that_are_soft_or_absent(toy, toy_data):
-    with pytest.raises(ValueError, match=r"valid\.labels are soft"):
-        lddu.calibrate(toy, toy_data.replace(labels=0.5 * toy_data.labels))
+@pytest.mark.parametrize("method", ["vector", "choose"])
+def test_weights_unknown_and_soft_labels_reach_every_fit(
+    toy, toy_data, toy_members, logits, method
+):
+    labels = 0.1 + 0.8 * toy_data.labels
+    labels[:15, 0] = np.nan
+    weight = np.arange(40) % 3
+    valid = toy_data.replace(labels=labels, weight=weight)
+    got = calibrated(toy, valid, method, toy_members)
+    if method == "vector":
+        want = CALIBRATORS["vector"](logits, labels, weights=weight * toy_members.seen)
+        chex.assert_trees_all_close(got.calibrator, want, rtol=1e-4, atol=1e-5)
+    else:
+        weights = weight * toy_members.seen
+        want = choose(logits, labels, ["none", "vector"], weights=weights).scores
+        scores = {s.name: (s.nll, s.standard_error) for s in got.choice.scores}
+        for s in want:
+            assert scores[s.name] == pytest.approx((s.nll, s.standard_error), abs=1e-5)
+    probs = got.combine(toy_members).probs
+    shared = fit_shared(probs, labels, weights=weight)
+    np.testing.assert_array_equal(got.shared_threshold, shared)
+    want = fit_per_label(probs, labels, fallback=float(shared), weights=weight)
+    np.testing.assert_array_equal(got.label_thresholds, want)
+
+
+def test_a_label_that_nobody_knows_has_the_shared_threshold_and_one_warning(
+    toy, toy_data, toy_members
+):
+    labels = np.where([False, True], np.nan, toy_data.labels)
+    with pytest.warns(UnknownLabelWarning, match="in column 1: ") as record:
+        got = calibrated(toy, toy_data.replace(labels=labels), "vector", toy_members)
+    assert len(record) == 1
+    assert (got.calibrator.slope[1], got.calibrator.bias[1]) == (1, 0)
+    assert got.label_thresholds[1] == got.shared_threshold
+
+
+def test_labels_that_are_absent_or_all_unknown_are_refused(toy, toy_data):
     with pytest.raises(ValueError, match="no labels"):
         lddu.calibrate(toy, toy_data.replace(labels=None))
+    first = np.arange(40) < 20
+    labels = np.where(first[:, None], toy_data.labels, np.nan)
+    with pytest.raises(ValueError, match=r"labels \(40, 2\) are all unknown"):
+        lddu.calibrate(toy, toy_data.replace(labels=labels, weight=1.0 * ~first))

@@ -91,11 +91,11 @@ def test_fit_copes_with_awkward_data(tmp_path):
     chex.assert_trees_all_equal(again.predict(train), prediction)
 
 
-def test_fit_refuses_soft_validation_labels(toy_config, toy_data):
-    soft = toy_data.replace(labels=0.5 * toy_data.labels)
+def test_fit_refuses_validation_rows_that_weigh_nothing_before_it_trains(toy_config, toy_data):
+    nothing = toy_data.replace(weight=np.zeros(len(toy_data.labels)))
     for function in (lddu.fit, train_only):
-        with pytest.raises(ValueError, match=r"valid\.labels are soft"):
-            function(toy_config, toy_data, soft, progress=False)
+        with pytest.raises(ValueError, match=r"weights .* not all 0"):
+            function(toy_config, toy_data, nothing, progress=False)
 
 
 def test_fit_refuses_the_folder_of_another_configuration(toy_config, toy_data, tmp_path):

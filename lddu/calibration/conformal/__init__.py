@@ -18,7 +18,10 @@ holds with a stated confidence.
 The guarantee is lost if the calibration data also chose anything about the probabilities: the
 model, its epoch or its calibrator. Split the validation rows, by groups where there are any: one
 part calibrates, the other controls. Where rows of one recording depend on each other, pass it as
-`groups`; the guarantee is then that of a new recording. None holds for recordings of another kind.
+`groups`; the guarantee is then that of a new recording. None holds for recordings of another kind,
+unless `weights` say how much more likely each row is there.
+
+Labels may be unknown (NaN). Each guarantee is then about labels that become known in the same way.
 """
 
 from lddu.calibration.conformal.false_negative_rate import (

@@ -7,7 +7,9 @@ _STEPS = 100  # from the highest threshold down to 0
 _AMPLE = 8
 
 
-def place(probs: np.ndarray, samples: int, level: float, error: float, filled: bool) -> np.ndarray:
+def place(
+    probs: np.ndarray, samples: float, level: float, error: float, filled: bool
+) -> np.ndarray:
     """Places the thresholds to test, from the highest down to 0.
 
     The highest decides whether anything is found. It should be high, where precision is, and still
@@ -16,7 +18,7 @@ def place(probs: np.ndarray, samples: int, level: float, error: float, filled: b
 
     Args:
       probs: (N, C) probabilities of rows that do not take part in the tests.
-      samples: Number of independent samples to test with, rows or groups.
+      samples: Number of independent samples to test with, rows or groups, each by its weight.
       level: Precision wanted.
       error: Level of the tests.
       filled: Whether empty sets count as a precision of 0, so that most sets must not be empty.

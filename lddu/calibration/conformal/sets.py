@@ -52,28 +52,3 @@ def apply(state: RiskControl, probs: ArrayLike) -> np.ndarray:
             f"{len(state.threshold)} labels; the last axis must be the labels"
         )
     return threshold(scores(checks.unit_interval("probs", probs), state.rank), state.threshold)
-
-
-def checked(probs: ArrayLike, labels: ArrayLike, **shares: float) -> tuple[np.ndarray, np.ndarray]:
-    """Returns checked (N, C) float64 probabilities and bool labels.
-
-    Args:
-      probs: (N, C) probabilities.
-      labels: (N, C) labels in {0, 1}.
-      **shares: Arguments that must lie in (0, 1), under their names.
-
-    Returns:
-      Probabilities and labels.
-
-    Raises:
-      ValueError: If shapes differ, values are out of range, or no label is positive.
-    """
-    for name, share in shares.items():
-        checks.fraction(name, share)
-    probs, labels = checks.probs_and_labels(probs, labels)
-    if not labels.any():
-        raise ValueError(
-            f"labels {labels.shape} has no positives, so there is nothing to control; check the "
-            "labels, or calibrate on more samples"
-        )
-    return probs, labels
