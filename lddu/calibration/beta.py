@@ -11,6 +11,7 @@ from jax import Array
 
 from lddu.calibration import inputs
 from lddu.calibration.logistic import fit_logistic
+from lddu.names import Names, named
 
 ArrayLike = jax.typing.ArrayLike
 
@@ -22,13 +23,16 @@ class Beta(NamedTuple):
       low: (C,) coefficient of log p, >= 0, which dominates near p = 0; a in the paper.
       high: (C,) coefficient of -log(1 - p), >= 0, which dominates near p = 1; b in the paper.
       bias: (C,) added logits; c in the paper.
+      label_names: Names of the labels in their order, where the arrays fitted on had names.
     """
 
     low: Array
     high: Array
     bias: Array
+    label_names: Names | None = None
 
 
+@named
 def fit_beta(
     logits: ArrayLike,
     labels: ArrayLike,
@@ -70,6 +74,7 @@ def fit_beta(
     return _fit(*inputs.fitting_data(logits, labels, weights), shrinkage)
 
 
+@named(returns="entries")
 def apply_beta(state: Beta, logits: ArrayLike) -> Array:
     """Calibrates logits: `low * log p - high * log(1 - p) + bias` with p = sigmoid(logits).
 

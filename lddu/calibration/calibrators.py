@@ -13,17 +13,25 @@ from lddu.calibration.isotonic import Isotonic, apply_isotonic, fit_isotonic
 from lddu.calibration.matrix import Matrix, apply_matrix, fit_matrix
 from lddu.calibration.platt import Platt, apply_platt, fit_platt
 from lddu.calibration.scaling import Temperature, apply_temperature, fit_temperature
+from lddu.names import Names, named
 
 ArrayLike = jax.typing.ArrayLike
 
 
 class Identity(NamedTuple):
-    """The calibrator that leaves logits as they are."""
+    """The calibrator that leaves logits as they are.
+
+    Attributes:
+      label_names: Names of the labels in their order, where the arrays fitted on had names.
+    """
+
+    label_names: Names | None = None
 
 
 Calibrator = Identity | Temperature | Platt | Beta | Isotonic | Matrix
 
 
+@named
 def fit_identity(
     logits: ArrayLike, labels: ArrayLike, weights: ArrayLike | None = None
 ) -> Identity:
@@ -73,6 +81,12 @@ APPLY: dict[type, Callable[..., Array]] = {
 """Type of the fitted state -> `apply(state, logits) -> logits`."""
 
 
+def parameters(kind: type[Calibrator]) -> tuple[str, ...]:
+    """Returns the fields of a calibrator that hold its arrays: all but `label_names`."""
+    return tuple(name for name in kind._fields if name != "label_names")
+
+
+@named(returns="entries")
 def apply(state: Calibrator, logits: ArrayLike) -> Array:
     """Calibrates logits with any fitted calibrator.
 

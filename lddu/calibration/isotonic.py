@@ -9,6 +9,7 @@ import numpy as np
 from jax import Array
 
 from lddu.calibration import inputs
+from lddu.names import Names, named
 
 ArrayLike = jax.typing.ArrayLike
 
@@ -22,12 +23,15 @@ class Isotonic(NamedTuple):
       knots: (K, C) logits at which the map bends, ascending. K is a power of two; a label with
         fewer knots repeats its last one.
       values: (K, C) calibrated logits at the knots.
+      label_names: Names of the labels in their order, where the arrays fitted on had names.
     """
 
     knots: Array
     values: Array
+    label_names: Names | None = None
 
 
+@named
 def fit_isotonic(
     logits: ArrayLike,
     labels: ArrayLike,
@@ -110,6 +114,7 @@ def fit_isotonic(
     return Isotonic(*jnp.asarray(padded.transpose(1, 2, 0), logits.dtype))
 
 
+@named(returns="entries")
 def apply_isotonic(state: Isotonic, logits: ArrayLike) -> Array:
     """Calibrates logits by linear interpolation between knots; the map is constant beyond them.
 

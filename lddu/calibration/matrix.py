@@ -8,6 +8,7 @@ from jax import Array
 
 from lddu.calibration import inputs
 from lddu.calibration.logistic import fit_logistic
+from lddu.names import Names, named
 
 ArrayLike = jax.typing.ArrayLike
 
@@ -19,12 +20,15 @@ class Matrix(NamedTuple):
       weight: (C, C) coefficients; row c gives the calibrated logit of label c from the logits of
         all labels.
       bias: (C,) added logits.
+      label_names: Names of the labels in their order, where the arrays fitted on had names.
     """
 
     weight: Array
     bias: Array
+    label_names: Names | None = None
 
 
+@named
 def fit_matrix(
     logits: ArrayLike,
     labels: ArrayLike,
@@ -73,6 +77,7 @@ def fit_matrix(
     return _fit(*inputs.fitting_data(logits, labels, weights), shrinkage, off_diagonal)
 
 
+@named(returns="entries")
 def apply_matrix(state: Matrix, logits: ArrayLike) -> Array:
     """Calibrates logits: `weight @ logits + bias` for each sample.
 

@@ -9,6 +9,7 @@ from jax import Array
 
 from lddu.calibration import inputs
 from lddu.calibration.logistic import fit_logistic
+from lddu.names import Names, named
 
 ArrayLike = jax.typing.ArrayLike
 
@@ -19,12 +20,15 @@ class Platt(NamedTuple):
     Attributes:
       slope: (C,) factors of the logits, >= 0; all equal if shared.
       bias: (C,) added logits; all equal if shared.
+      label_names: Names of the labels in their order, where the arrays fitted on had names.
     """
 
     slope: Array
     bias: Array
+    label_names: Names | None = None
 
 
+@named
 def fit_platt(
     logits: ArrayLike,
     labels: ArrayLike,
@@ -80,6 +84,7 @@ def fit_platt(
     return _fit(*inputs.fitting_data(logits, labels, weights), shrinkage, per_label)
 
 
+@named(returns="entries")
 def apply_platt(state: Platt, logits: ArrayLike) -> Array:
     """Calibrates logits: `slope * logits + bias`.
 

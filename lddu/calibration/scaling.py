@@ -10,6 +10,7 @@ from jax import Array
 
 from lddu.calibration import inputs
 from lddu.metrics import checks
+from lddu.names import Names, named
 
 ArrayLike = jax.typing.ArrayLike
 
@@ -24,12 +25,15 @@ class Temperature(NamedTuple):
     Attributes:
       temperature: () or, per label, (C,) temperatures, positive; above 1 they lower confidence.
       anchor: (C,) logits towards which a high temperature pulls.
+      label_names: Names of the labels in their order, where the arrays fitted on had names.
     """
 
     temperature: Array
     anchor: Array
+    label_names: Names | None = None
 
 
+@named
 def fit_temperature(
     logits: ArrayLike,
     labels: ArrayLike,
@@ -90,6 +94,7 @@ def fit_temperature(
     return _fit(logits, labels, weights, anchor, shrinkage, per_label)
 
 
+@named(returns="entries")
 def apply_temperature(state: Temperature, logits: ArrayLike) -> Array:
     """Rescales logits: `anchor + (logits - anchor) / temperature`.
 

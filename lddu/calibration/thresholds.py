@@ -11,8 +11,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from lddu.metrics import checks
+from lddu.names import named
 
 
+@named
 def fit_shared(probs: ArrayLike, labels: ArrayLike, fallback: float = 0.5) -> np.ndarray:
     """Fits one threshold for all labels, the one with the highest micro-F1.
 
@@ -39,6 +41,7 @@ def fit_shared(probs: ArrayLike, labels: ArrayLike, fallback: float = 0.5) -> np
     return np.where(labels.any(), threshold[0], fallback)
 
 
+@named(returns="labels")
 def fit_per_label(
     probs: ArrayLike, labels: ArrayLike, min_positives: int = 1, fallback: float = 0.5
 ) -> np.ndarray:
@@ -73,6 +76,7 @@ def fit_per_label(
     return np.where(enough, _best_cuts(probs, labels), fallback)
 
 
+@named(returns="labels")
 def cost_threshold(false_positive_cost: ArrayLike, false_negative_cost: ArrayLike) -> np.ndarray:
     """Returns the threshold with the least expected cost for calibrated probabilities.
 
@@ -101,6 +105,7 @@ def cost_threshold(false_positive_cost: ArrayLike, false_negative_cost: ArrayLik
     return wrong / (wrong + missed)
 
 
+@named(returns="labels")
 def fit_cost(
     probs: ArrayLike,
     labels: ArrayLike,

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from lddu.metrics import checks
 from lddu.metrics.bins import Average, Binning, assign
 from lddu.metrics.boundary import marked
+from lddu.names import named
 
 CLIP = 1e-7  # about the resolution of float32 at 1: finer distinctions there mean nothing
 
@@ -33,6 +34,7 @@ class Reliability(NamedTuple):
     observed: np.ndarray
 
 
+@named
 def nll(probs: ArrayLike, labels: ArrayLike) -> float:
     """Computes the mean negative log-likelihood per entry (binary cross-entropy).
 
@@ -57,6 +59,7 @@ def nll(probs: ArrayLike, labels: ArrayLike) -> float:
     return float(-np.mean(labels * np.log(probs) + (1 - labels) * np.log1p(-probs)))
 
 
+@named
 def brier(probs: ArrayLike, labels: ArrayLike) -> float:
     """Computes the Brier score: the mean squared difference of probabilities and labels.
 
@@ -82,6 +85,7 @@ def brier(probs: ArrayLike, labels: ArrayLike) -> float:
     return float(np.mean(np.square(probs - labels)))
 
 
+@named
 def reliability(
     probs: ArrayLike,
     labels: ArrayLike,
@@ -121,6 +125,7 @@ def reliability(
     )
 
 
+@named(returns="labels")
 @marked
 def ece(
     probs: ArrayLike,
@@ -170,6 +175,7 @@ def ece(
     return errors if average == "none" else float(np.mean(errors))
 
 
+@named(returns="labels")
 @marked
 def mce(
     probs: ArrayLike,

@@ -6,8 +6,10 @@ from numpy.typing import ArrayLike
 from lddu.metrics import checks
 from lddu.metrics.bins import Average, Binning, assign, cells
 from lddu.metrics.boundary import marked
+from lddu.names import named
 
 
+@named(returns="labels")
 @marked
 def ece_debiased(
     probs: ArrayLike,

@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike
 from lddu.metrics import checks
 from lddu.metrics.bins import Average, Binning, assign
 from lddu.metrics.boundary import marked
+from lddu.names import named
 
 
 class BrierDecomposition(NamedTuple):
@@ -34,6 +35,7 @@ class BrierDecomposition(NamedTuple):
     within_covariance: float | np.ndarray
 
 
+@named(returns="labels")
 @marked
 def brier_decomposition(
     probs: ArrayLike,
@@ -94,6 +96,7 @@ def brier_decomposition(
     return BrierDecomposition(*(x if average == "none" else float(np.mean(x)) for x in means))
 
 
+@named(returns="labels")
 def sharpness(probs: ArrayLike, average: Average = "pooled") -> float | np.ndarray:
     """Computes the sharpness: the variance of the probabilities.
 

@@ -9,11 +9,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from lddu.metrics import checks
+from lddu.names import named
 
 Average = Literal["micro", "macro", "none"]
 EmptySets = Literal["one", "zero"]
 
 
+@named(returns="entries")
 def threshold(probs: ArrayLike, thresholds: ArrayLike = 0.5) -> np.ndarray:
     """Decides which labels are present: those with `probs >= thresholds`.
 
@@ -47,6 +49,7 @@ def threshold(probs: ArrayLike, thresholds: ArrayLike = 0.5) -> np.ndarray:
     return probs >= thresholds
 
 
+@named
 def jaccard(decisions: ArrayLike, labels: ArrayLike, empty: EmptySets = "one") -> float:
     """Computes the Jaccard index of predicted and true labels, or "multi-label accuracy".
 
@@ -76,6 +79,7 @@ def jaccard(decisions: ArrayLike, labels: ArrayLike, empty: EmptySets = "one") -
     return float(np.mean(np.where(either > 0, both / np.maximum(either, 1), default)))
 
 
+@named
 def hamming_loss(decisions: ArrayLike, labels: ArrayLike) -> float:
     """Computes the Hamming loss: the share of decisions that are wrong.
 
@@ -98,6 +102,7 @@ def hamming_loss(decisions: ArrayLike, labels: ArrayLike) -> float:
     return float(np.mean(decisions != labels))
 
 
+@named
 def exact_match(decisions: ArrayLike, labels: ArrayLike) -> float:
     """Computes the share of samples with every label right, or "subset accuracy".
 
@@ -115,6 +120,7 @@ def exact_match(decisions: ArrayLike, labels: ArrayLike) -> float:
     return float(np.mean(np.all(decisions == labels, axis=1)))
 
 
+@named(returns="labels")
 def precision(
     decisions: ArrayLike, labels: ArrayLike, average: Average = "micro"
 ) -> float | np.ndarray:
@@ -136,6 +142,7 @@ def precision(
     return _averaged(_ratio(hits, predicted), average)
 
 
+@named(returns="labels")
 def recall(
     decisions: ArrayLike, labels: ArrayLike, average: Average = "micro"
 ) -> float | np.ndarray:
@@ -157,6 +164,7 @@ def recall(
     return _averaged(_ratio(hits, positives), average)
 
 
+@named(returns="labels")
 def f1(decisions: ArrayLike, labels: ArrayLike, average: Average = "micro") -> float | np.ndarray:
     """Computes F1, the harmonic mean of precision and recall: 2 hits / (predicted + positives).
 

@@ -9,10 +9,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from lddu.metrics import checks
+from lddu.names import named
 
 Average = Literal["macro", "none"]
 
 
+@named(returns="labels")
 def auroc(probs: ArrayLike, labels: ArrayLike, average: Average = "macro") -> float | np.ndarray:
     """Computes the area under the ROC curve.
 
@@ -49,6 +51,7 @@ def auroc(probs: ArrayLike, labels: ArrayLike, average: Average = "macro") -> fl
     return _averaged(areas, positives, negatives, average)
 
 
+@named(returns="labels")
 def average_precision(
     probs: ArrayLike, labels: ArrayLike, average: Average = "macro"
 ) -> float | np.ndarray:

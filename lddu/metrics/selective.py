@@ -11,10 +11,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from lddu.metrics import checks
+from lddu.names import named
 
 Reduction = Literal["mean", "max"]
 
 
+@named
 def risk_coverage(risk: ArrayLike, uncertainty: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     """Computes the mean risk among the k most certain entries, for every k.
 
@@ -53,6 +55,7 @@ def risk_coverage(risk: ArrayLike, uncertainty: ArrayLike) -> tuple[np.ndarray, 
     return kept / len(risk), np.cumsum(expected) / kept
 
 
+@named
 def aurc(risk: ArrayLike, uncertainty: ArrayLike) -> float:
     """Computes the area under the risk-coverage curve: the mean of the risks of `risk_coverage`.
 
@@ -81,6 +84,7 @@ def aurc(risk: ArrayLike, uncertainty: ArrayLike) -> float:
     return float(np.mean(risk_coverage(risk, uncertainty)[1]))
 
 
+@named
 def excess_aurc(risk: ArrayLike, uncertainty: ArrayLike) -> float:
     """Computes by how much `aurc` exceeds that of the best possible order, which is by the risk.
 
@@ -104,6 +108,7 @@ def excess_aurc(risk: ArrayLike, uncertainty: ArrayLike) -> float:
     return max(aurc(risk, uncertainty) - aurc(risk, risk), 0.0)
 
 
+@named
 def risk_at_coverage(
     risk: ArrayLike, uncertainty: ArrayLike, coverage: ArrayLike
 ) -> float | np.ndarray:
@@ -132,6 +137,7 @@ def risk_at_coverage(
     return float(kept) if coverage.ndim == 0 else kept
 
 
+@named(returns="labels")
 def per_label(score: Callable[..., Any], *arrays: ArrayLike) -> Any:
     """Scores every column of (N, C) arrays.
 
@@ -161,6 +167,7 @@ def per_label(score: Callable[..., Any], *arrays: ArrayLike) -> Any:
     return np.array(scores)
 
 
+@named(returns="rows")
 def per_sample(
     risk: ArrayLike, uncertainty: ArrayLike, reduce: Reduction = "mean"
 ) -> tuple[np.ndarray, np.ndarray]:

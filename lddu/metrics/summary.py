@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from lddu.metrics import boundary, calibration, checks, debiased, multilabel, ranking, selective
+from lddu.names import named
 
 _DECISIONS: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
     "micro_f1": lambda decisions, labels: multilabel.f1(decisions, labels, "micro"),
@@ -22,6 +23,7 @@ DECISION_METRICS = (*_DECISIONS, "aurc", "excess_aurc")
 """Names of the metrics of `summarise` that depend on thresholds."""
 
 
+@named
 @boundary.unseen()
 def summarise(
     probs: ArrayLike,

@@ -9,11 +9,13 @@ from matplotlib.ticker import EngFormatter
 from numpy.typing import ArrayLike
 
 from lddu import metrics
+from lddu.names import named
 from lddu.plots import style
 
 _Z = 1.959964  # 97.5 % quantile of the standard normal
 
 
+@named
 def reliability_diagram(
     probs: ArrayLike, labels: ArrayLike, names: Sequence[str], bins: int = 15
 ) -> style.Figure:

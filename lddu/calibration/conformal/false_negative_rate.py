@@ -10,6 +10,7 @@ from lddu.calibration.conformal.ranking import Rank
 from lddu.calibration.conformal.sets import RiskControl, checked
 from lddu.calibration.groups import weights
 from lddu.metrics import checks
+from lddu.names import named
 
 Empty = Literal["skip", "zero"]
 
@@ -17,6 +18,7 @@ Empty = Literal["skip", "zero"]
 _ROUNDING = 1e-9
 
 
+@named
 def fit_false_negative_rate(
     probs: ArrayLike,
     labels: ArrayLike,
@@ -82,6 +84,7 @@ def fit_false_negative_rate(
     return RiskControl(np.array(cut), np.array(found), rank)
 
 
+@named
 def fit_false_negative_rate_per_label(
     probs: ArrayLike, labels: ArrayLike, level: float, groups: ArrayLike | None = None
 ) -> RiskControl:

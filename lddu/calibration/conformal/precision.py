@@ -10,10 +10,12 @@ from lddu.calibration.conformal.sequence import place
 from lddu.calibration.conformal.sets import RiskControl, checked
 from lddu.calibration.groups import averages
 from lddu.metrics import checks
+from lddu.names import named
 
 Empty = Literal["skip", "zero", "one"]
 
 
+@named
 def fit_precision(
     probs: ArrayLike,
     labels: ArrayLike,
@@ -81,6 +83,7 @@ def fit_precision(
     return _controlled(cut)
 
 
+@named
 def fit_precision_per_label(
     probs: ArrayLike,
     labels: ArrayLike,
