@@ -11,7 +11,7 @@ from jax import Array
 
 from lddu.calibration import inputs
 from lddu.calibration.logistic import fit_logistic
-from lddu.names import Names, named
+from lddu.names import named
 
 ArrayLike = jax.typing.ArrayLike
 
@@ -23,16 +23,14 @@ class Beta(NamedTuple):
       low: (C,) coefficient of log p, >= 0, which dominates near p = 0; a in the paper.
       high: (C,) coefficient of -log(1 - p), >= 0, which dominates near p = 1; b in the paper.
       bias: (C,) added logits; c in the paper.
-      label_names: Names of the labels in their order, where the arrays fitted on had names.
     """
 
     low: Array
     high: Array
     bias: Array
-    label_names: Names | None = None
 
 
-@named
+@named(returns="state")
 def fit_beta(
     logits: ArrayLike,
     labels: ArrayLike,

@@ -13,25 +13,19 @@ from lddu.calibration.isotonic import Isotonic, apply_isotonic, fit_isotonic
 from lddu.calibration.matrix import Matrix, apply_matrix, fit_matrix
 from lddu.calibration.platt import Platt, apply_platt, fit_platt
 from lddu.calibration.scaling import Temperature, apply_temperature, fit_temperature
-from lddu.names import Names, named
+from lddu.names import named
 
 ArrayLike = jax.typing.ArrayLike
 
 
 class Identity(NamedTuple):
-    """The calibrator that leaves logits as they are.
-
-    Attributes:
-      label_names: Names of the labels in their order, where the arrays fitted on had names.
-    """
-
-    label_names: Names | None = None
+    """The calibrator that leaves logits as they are."""
 
 
 Calibrator = Identity | Temperature | Platt | Beta | Isotonic | Matrix
 
 
-@named
+@named(returns="state")
 def fit_identity(
     logits: ArrayLike, labels: ArrayLike, weights: ArrayLike | None = None
 ) -> Identity:
@@ -79,11 +73,6 @@ APPLY: dict[type, Callable[..., Array]] = {
     Matrix: apply_matrix,
 }
 """Type of the fitted state -> `apply(state, logits) -> logits`."""
-
-
-def parameters(kind: type[Calibrator]) -> tuple[str, ...]:
-    """Returns the fields of a calibrator that hold its arrays: all but `label_names`."""
-    return tuple(name for name in kind._fields if name != "label_names")
 
 
 @named(returns="entries")

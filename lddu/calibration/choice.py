@@ -50,7 +50,7 @@ class Choice(NamedTuple):
     scores: tuple[Score, ...]
 
 
-@named
+@named(returns="state")
 def choose(
     logits: ArrayLike,
     labels: ArrayLike,

@@ -9,7 +9,7 @@ import numpy as np
 from jax import Array
 
 from lddu.calibration import inputs
-from lddu.names import Names, named
+from lddu.names import named
 
 ArrayLike = jax.typing.ArrayLike
 
@@ -23,15 +23,13 @@ class Isotonic(NamedTuple):
       knots: (K, C) logits at which the map bends, ascending. K is a power of two; a label with
         fewer knots repeats its last one.
       values: (K, C) calibrated logits at the knots.
-      label_names: Names of the labels in their order, where the arrays fitted on had names.
     """
 
     knots: Array
     values: Array
-    label_names: Names | None = None
 
 
-@named
+@named(returns="state")
 def fit_isotonic(
     logits: ArrayLike,
     labels: ArrayLike,

@@ -8,7 +8,7 @@ from jax import Array
 
 from lddu.calibration import inputs
 from lddu.calibration.logistic import fit_logistic
-from lddu.names import Names, named
+from lddu.names import named
 
 ArrayLike = jax.typing.ArrayLike
 
@@ -20,15 +20,13 @@ class Matrix(NamedTuple):
       weight: (C, C) coefficients; row c gives the calibrated logit of label c from the logits of
         all labels.
       bias: (C,) added logits.
-      label_names: Names of the labels in their order, where the arrays fitted on had names.
     """
 
     weight: Array
     bias: Array
-    label_names: Names | None = None
 
 
-@named
+@named(returns="state")
 def fit_matrix(
     logits: ArrayLike,
     labels: ArrayLike,

@@ -9,7 +9,7 @@ from jax import Array
 
 from lddu.calibration import inputs
 from lddu.calibration.logistic import fit_logistic
-from lddu.names import Names, named
+from lddu.names import named
 
 ArrayLike = jax.typing.ArrayLike
 
@@ -20,15 +20,13 @@ class Platt(NamedTuple):
     Attributes:
       slope: (C,) factors of the logits, >= 0; all equal if shared.
       bias: (C,) added logits; all equal if shared.
-      label_names: Names of the labels in their order, where the arrays fitted on had names.
     """
 
     slope: Array
     bias: Array
-    label_names: Names | None = None
 
 
-@named
+@named(returns="state")
 def fit_platt(
     logits: ArrayLike,
     labels: ArrayLike,

@@ -10,7 +10,7 @@ from jax import Array
 
 from lddu.calibration import inputs
 from lddu.metrics import checks
-from lddu.names import Names, named
+from lddu.names import named
 
 ArrayLike = jax.typing.ArrayLike
 
@@ -25,15 +25,13 @@ class Temperature(NamedTuple):
     Attributes:
       temperature: () or, per label, (C,) temperatures, positive; above 1 they lower confidence.
       anchor: (C,) logits towards which a high temperature pulls.
-      label_names: Names of the labels in their order, where the arrays fitted on had names.
     """
 
     temperature: Array
     anchor: Array
-    label_names: Names | None = None
 
 
-@named
+@named(returns="state")
 def fit_temperature(
     logits: ArrayLike,
     labels: ArrayLike,

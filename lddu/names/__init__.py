@@ -3,6 +3,7 @@
 - `decorator`: `named`, which matches the arguments of a function by their names.
 - `frames`: pandas, polars and xarray objects as arrays with names, and back.
 - `matching`: the order in which names agree, or an error with both lists.
+- `states`: fitted states that remember the names of their labels.
 - `estimators`: the list of arrays that multi-output estimators of scikit-learn return.
 """
 

@@ -12,10 +12,11 @@ from lddu.names.estimators import positive_class
 from lddu.names.frames import Frame, Names, library, read, rebuild
 from lddu.names.matching import positions
 from lddu.names.roles import LISTS, RESULTS, ROLES, Axes, Role, role
+from lddu.names.states import Labelled, labelled, unlabelled
 
 P = ParamSpec("P")
 R = TypeVar("R")
-Returns = Literal["entries", "labels", "rows"]
+Returns = Literal["entries", "labels", "rows", "state"]
 
 _PLAIN = frozenset({np.ndarray, float, int, bool, str, type(None)})
 
@@ -39,13 +40,13 @@ def named(
     that has such names (a fitted state, a list of names, else the first argument), or refused with
     both lists if they do not have the same. An axis without names, or with those that a library
     numbers by default, is taken as it stands. Arrays of the result that the function declares come
-    back in the form and order of the first named argument with these axes. A fitted state with a
-    field `label_names` remembers those of the labels that it was fitted on.
+    back in the form and order of the first named argument with these axes. A fitted state remembers
+    the names of the labels that it was fitted on, as `label_names`.
 
     Args:
       function: The function; it is called with NumPy arrays in place of named ones.
       returns: What the arrays that it returns are: one value for each of the "entries" of its
-        arguments, "labels" or "rows"; None leaves them plain.
+        arguments, "labels" or "rows"; or that it returns a fitted "state". None leaves them plain.
       **roles: Axes of arguments, where they differ from `lddu.names.roles.ROLES`.
 
     Returns:
@@ -75,9 +76,12 @@ def named(
                 if name in known
             }
         )
+        if "state" in given:
+            bound.arguments["state"] = unlabelled(given["state"])
         result = function(*bound.args, **bound.kwargs)
-        labels = references.get("label")
-        return _restored(result, returns, arguments, None if labels is None else labels[1])
+        if returns == "state":
+            return labelled(result, references["label"][1]) if "label" in references else result
+        return result if returns is None else _restored(result, RESULTS[returns], arguments)
 
     call.takes_names = True
     return call
@@ -88,16 +92,14 @@ def _concerned(value: Any) -> bool:
     kind = type(value)
     if kind in _PLAIN:
         return False
-    if library(kind):
+    if library(kind) or isinstance(value, Labelled):
         return True
     if isinstance(value, Mapping):
         return any(map(_concerned, value.values()))
     if isinstance(value, (list, tuple)):
         if kind is list and value and isinstance(value[0], np.ndarray):
             return True
-        return any(isinstance(x, Names) or library(type(x)) for x in value) or (
-            kind is tuple and any(isinstance(x, list) and _concerned(x) for x in value)
-        )
+        return any(library(type(x)) or (type(x) is list and _concerned(x)) for x in value)
     return False
 
 
@@ -112,10 +114,9 @@ def _references(given: Mapping[str, Any]) -> Iterator[tuple[str, tuple[str, Name
     """Yields the axes that a list of names or, before it, a fitted state names."""
     for name, axis in LISTS.items():
         if given.get(name) is not None and not isinstance(given[name], str):
-            yield axis, (name, Names(given[name]))
-    names = getattr(given.get("state"), "label_names", None)
-    if names is not None:
-        yield "label", ("state", names)
+            yield axis, (name, tuple(given[name]))
+    if isinstance(given.get("state"), Labelled):
+        yield "label", ("state", given["state"].label_names)
 
 
 def _frames(
@@ -190,28 +191,19 @@ def _turned(name: str, axes: Axes, frame: Frame, dims: dict[str, tuple[str, str]
     )
 
 
-def _restored(
-    result: Any, returns: Returns | None, arguments: list[_Argument], labels: Names | None
-) -> Any:
-    """Gives the arrays of a result, and its fitted states, the names of the arguments."""
+def _restored(result: Any, axes: Axes, arguments: list[_Argument]) -> Any:
+    """Gives the arrays of a result the form, the names and the order of an argument."""
     if isinstance(result, tuple):
-        parts = [_restored(x, returns, arguments, labels) for x in result]
-        if not hasattr(result, "_fields"):
-            return tuple(parts)
-        result = type(result)(*parts)
-        if labels is not None and "label_names" in result._fields:
-            result = result._replace(label_names=labels)
+        parts = [_restored(x, axes, arguments) for x in result]
+        return type(result)(*parts) if hasattr(result, "_fields") else tuple(parts)
+    if not isinstance(result, (np.ndarray, jax.Array)) or result.ndim == 0:
         return result
-    if returns is None or not isinstance(result, (np.ndarray, jax.Array)) or result.ndim == 0:
-        return result
-    axes = RESULTS[returns][-result.ndim :]
     for argument in arguments:
-        own = [argument.axes.index(axis) for axis in axes if axis in argument.axes]
+        own = [argument.axes.index(axis) for axis in axes[-result.ndim :] if axis in argument.axes]
         shape = tuple(argument.values.shape[i] for i in own)
         if len(own) == result.ndim and shape == result.shape:
-            return rebuild(
-                argument.frame, tuple(own), _reordered(np.asarray(result), argument, own)
-            )
+            values = _reordered(np.asarray(result), argument, own)
+            return rebuild(argument.frame, tuple(own), values)
     return result
 
 

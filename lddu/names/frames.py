@@ -5,18 +5,13 @@ imported here.
 """
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any, Literal, NamedTuple
 
-import jax
 import numpy as np
 
 Library = Literal["pandas", "polars", "xarray"]
-
-
-@jax.tree_util.register_static
-class Names(tuple):
-    """Names as a part of a pytree that holds no arrays: a constant under `jax.jit`."""
+Names = tuple[Hashable, ...]
 
 
 class Frame(NamedTuple):
@@ -70,7 +65,7 @@ def read(name: str, source: Any, numeric: bool = True) -> Frame:
     elif kind == "polars":
         columns = tuple(source.columns)
         default = columns == tuple(f"column_{i}" for i in range(len(columns)))
-        names, dims = (None, None if default else Names(columns)), None
+        names, dims = (None, None if default else columns), None
     else:
         names = tuple(_coordinate_names(source, dim) for dim in source.dims)
         dims = tuple(source.dims)
@@ -111,14 +106,14 @@ def _index_names(index: Any) -> Names | None:
     """Returns the names of a pandas axis; None for 0, 1, 2, ... as pandas sets them by default."""
     if type(index).__name__ == "RangeIndex" and index.start == 0 and index.step == 1:
         return None
-    return Names(index.tolist())
+    return tuple(index.tolist())
 
 
 def _coordinate_names(source: Any, dim: str) -> Names | None:
     """Returns the coordinates along a dimension; None if it has none, or 0, 1, 2, ..."""
     if dim not in source.coords:
         return None
-    names = Names(np.asarray(source.coords[dim].values).tolist())
+    names = tuple(np.asarray(source.coords[dim].values).tolist())
     return None if names == tuple(range(len(names))) else names
 
 

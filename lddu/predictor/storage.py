@@ -15,7 +15,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from jax.experimental import multihost_utils
 
 from lddu.calibration import Calibrator, Choice, apply
-from lddu.calibration.calibrators import APPLY, parameters
+from lddu.calibration.calibrators import APPLY
 from lddu.calibration.choice import Score
 from lddu.config import Config
 from lddu.data.normalize import Normalizer
@@ -182,9 +182,8 @@ def _write_state(state: Calibrator) -> dict[str, Any]:
         raise ValueError(
             f"calibrator is a {type(state).__name__}, must be one of {', '.join(_TYPES)}"
         )
-    kind = type(state)
-    values = {name: np.asarray(getattr(state, name)).tolist() for name in parameters(kind)}
-    return {"type": kind.__name__, "state": values}
+    values = {name: np.asarray(x).tolist() for name, x in state._asdict().items()}
+    return {"type": type(state).__name__, "state": values}
 
 
 def _read_calibrator(saved: Mapping[str, Any], labels: int) -> tuple[Calibrator, Choice | None]:
@@ -202,13 +201,10 @@ def _read_state(saved: Mapping[str, Any], labels: int) -> Calibrator:
     if kind is None:
         raise ValueError(f"is of unknown type {saved['type']!r}; known are {', '.join(_TYPES)}")
     values = saved["state"]
-    if set(values) != set(parameters(kind)):
-        raise ValueError(
-            f"holds {sorted(values)}; a {kind.__name__} has {sorted(parameters(kind))}"
-        )
+    if set(values) != set(kind._fields):
+        raise ValueError(f"holds {sorted(values)}; a {kind.__name__} has {sorted(kind._fields)}")
     state = kind(**{name: jnp.asarray(x, float) for name, x in values.items()})
-    for name in parameters(kind):
-        x = getattr(state, name)
+    for name, x in state._asdict().items():
         if not np.isfinite(x).all():
             raise ValueError(f"has a {name} that is not finite")
         if x.ndim and x.shape[-1] != labels:

@@ -18,7 +18,7 @@ Empty = Literal["skip", "zero"]
 _ROUNDING = 1e-9
 
 
-@named
+@named(returns="state")
 def fit_false_negative_rate(
     probs: ArrayLike,
     labels: ArrayLike,
@@ -84,7 +84,7 @@ def fit_false_negative_rate(
     return RiskControl(np.array(cut), np.array(found), rank)
 
 
-@named
+@named(returns="state")
 def fit_false_negative_rate_per_label(
     probs: ArrayLike, labels: ArrayLike, level: float, groups: ArrayLike | None = None
 ) -> RiskControl:

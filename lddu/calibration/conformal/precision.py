@@ -15,7 +15,7 @@ from lddu.names import named
 Empty = Literal["skip", "zero", "one"]
 
 
-@named
+@named(returns="state")
 def fit_precision(
     probs: ArrayLike,
     labels: ArrayLike,
@@ -83,7 +83,7 @@ def fit_precision(
     return _controlled(cut)
 
 
-@named
+@named(returns="state")
 def fit_precision_per_label(
     probs: ArrayLike,
     labels: ArrayLike,

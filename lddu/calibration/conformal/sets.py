@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike
 
 from lddu.calibration.conformal.ranking import Rank, scores
 from lddu.metrics import checks, threshold
-from lddu.names import Names, named
+from lddu.names import named
 
 
 class RiskControl(NamedTuple):
@@ -20,13 +20,11 @@ class RiskControl(NamedTuple):
       found: () or (C,) bool, False where the data were too few, or the model too weak, to show
         that any threshold meets the level, so that the threshold is a fallback.
       rank: What the threshold applies to: "probability", or "share" for `expected_share`.
-      label_names: Names of the labels in their order, where the arrays fitted on had names.
     """
 
     threshold: np.ndarray
     found: np.ndarray
     rank: Rank = "probability"
-    label_names: Names | None = None
 
 
 @named(returns="entries")
