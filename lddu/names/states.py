@@ -11,8 +11,8 @@ from lddu.names.frames import Names
 class Labelled:
     """What a state has in addition if it was fitted on arrays with named labels.
 
-    It remains an instance of its own class, and a tuple and pytree of the same arrays. The names are
-    constant under `jax.jit`.
+    It remains an instance of its own class, and a tuple and pytree of the same arrays. Under
+    `jax.jit` the names are constant.
 
     Attributes:
       label_names: Names of the labels, in the order of the state's arrays.
