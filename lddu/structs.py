@@ -38,6 +38,8 @@ class Batch:
         step counts as missing in either case.
       labels: (B, C) targets in [0, 1], hard or soft; None when unknown.
       weight: (B,) non-negative sample weights, 0 for padding rows; None weights all equally.
+      label_names: Names of the columns of `labels`, which are then checked against a model's; None
+        takes the columns as they stand.
 
     Example:
       >>> import numpy as np
@@ -52,6 +54,7 @@ class Batch:
     present: Mapping[str, Array]
     labels: Array | None = None
     weight: Array | None = None
+    label_names: tuple[str, ...] | None = struct.field(pytree_node=False, default=None)
 
     @property
     def size(self) -> int:

@@ -12,6 +12,7 @@ from lddu.calibration import CALIBRATORS, Calibrator, Choice, Identity, choose
 from lddu.calibration.thresholds import fit_per_label, fit_shared
 from lddu.config import CalibrationConfig, Config
 from lddu.data.batching import check_batch
+from lddu.data.label_names import in_order
 from lddu.predictor.combination import mean_logits
 from lddu.predictor.network import Members
 from lddu.predictor.predictor import Predictor
@@ -45,6 +46,7 @@ def calibrate(
         groups for the method; or if `members` are not those of `valid`.
     """
     config = predictor.config
+    valid = in_order(valid, config.model.labels)
     check_valid(valid, config)
     labels = np.asarray(valid.labels)
     if members is None:

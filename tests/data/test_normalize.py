@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 from sklearn.preprocessing import StandardScaler
 
-from lddu.data.batching import from_sequences
 from lddu.data.normalize import fit_normalizer, normalize
+from lddu.data.sequences import from_sequences
 
 
 @pytest.fixture
