@@ -38,6 +38,7 @@ def positions(
     reference, names = tuple(reference), tuple(names)
     if reference == names:
         return None
+    plural = f"{axis.removesuffix('y')}ies" if axis.endswith("y") else f"{axis}s"
     lists = f"{reference_of} has {_shown(reference)}, {names_of} has {_shown(names)}"
     if Counter(reference) != Counter(names):
         only = [
@@ -48,14 +49,14 @@ def positions(
             )
         ]
         raise ValueError(
-            f"{reference_of} and {names_of} name different {axis}s: {lists}; {', '.join(only)}. "
+            f"{reference_of} and {names_of} name different {plural}: {lists}; {', '.join(only)}. "
             "Rename or select them so that both have the same, or pass arrays without names"
         )
     place = {name: i for i, name in enumerate(names)}
     if len(place) < len(names):
         twice = next(name for name, count in Counter(names).items() if count > 1)
         raise ValueError(
-            f"{reference_of} and {names_of} name their {axis}s in another order, and {twice!r} "
+            f"{reference_of} and {names_of} name their {plural} in another order, and {twice!r} "
             f"occurs more than once, so that they cannot be matched: {lists}"
         )
     return np.array([place[name] for name in reference])
