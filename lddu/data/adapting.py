@@ -6,8 +6,9 @@ import numpy as np
 
 from lddu.config import ModalityConfig, ModelConfig
 from lddu.data.label_names import in_order
-from lddu.data.samples import TooLong, choose
+from lddu.data.samples import TooLong
 from lddu.data.sequences import pad
+from lddu.metrics import checks
 from lddu.structs import Batch, Modality
 
 Missing = Literal["error", "allow"]
@@ -47,8 +48,8 @@ def adapt(
       >>> batch.modalities["text"].values.tolist(), batch.present["audio"].tolist()
       ([[[2.0], [6.0]]], [False])
     """
-    choose("missing", missing, Missing)
-    choose("too_long", too_long, TooLong)
+    checks.choice("missing", missing, Missing)
+    checks.choice("too_long", too_long, TooLong)
     batch = in_order(batch, config.labels)
     modalities, present = dict(batch.modalities), dict(batch.present)
     absent = [m for m in config.modalities if m.name not in modalities]

@@ -1,12 +1,13 @@
 """Sequences and labels in the forms that people have, as lists of arrays and a table."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 
 from lddu.data.encoding import encode_labels, holds_names, is_missing
 from lddu.features.steps import shorten
+from lddu.metrics import checks
 from lddu.names import positions
 from lddu.names.frames import Names, library, read
 
@@ -26,7 +27,7 @@ def read_samples(
     Raises:
       ValueError: If a sample is not a sequence of numbers, or names contradict each other.
     """
-    choose("vectors", vectors, Vectors)
+    checks.choice("vectors", vectors, Vectors)
     rows: tuple[str, Names] | None = None
     read_sequences = {}
     for name, samples in sequences.items():
@@ -48,18 +49,10 @@ def within(array: np.ndarray, length: int, too_long: TooLong) -> np.ndarray:
     Raises:
       ValueError: If `too_long` is unknown.
     """
-    choose("too_long", too_long, TooLong)
+    checks.choice("too_long", too_long, TooLong)
     if too_long == "cut":
         return array[:length]
     return shorten(array, length) if too_long == "pool" else array
-
-
-def choose(name: str, value: Any, literal: Any) -> None:
-    """Raises ValueError unless a value is one of the options of a `Literal`."""
-    if value not in get_args(literal):
-        raise ValueError(
-            f"{name}={value!r}; choose one of {', '.join(map(repr, get_args(literal)))}"
-        )
 
 
 def _listed(name: str, samples: Any) -> tuple[Sequence[Any], Names | None]:
@@ -95,8 +88,10 @@ def _steps(name: str, number: int, sample: Any, vectors: Vectors) -> np.ndarray 
         ) from error
     if array.ndim != 1:
         return array
+    if not array.size:
+        return None
     if vectors == "step":
-        return array[None] if array.size else None
+        return array[None]
     raise ValueError(
         f"{name}: sample {number} is a vector of shape {array.shape}, must be (steps, features); "
         "pass vectors='step' to take each vector as one step, or x[:, None] if it holds the steps "

@@ -76,6 +76,7 @@ SEQUENCES = {
     "vectors as steps": ([VECTOR, VECTOR], {"vectors": "step"}, (2, 1, 4), [1, 1]),
     "a table as steps": (np.ones((3, 5)), {"vectors": "step"}, (3, 1, 5), [1, 1, 1]),
     "an empty vector": ([VECTOR, []], {"vectors": "step"}, (2, 1, 4), [1, 0]),
+    "an empty sequence": ([COLUMN, []], {}, (2, 4, 1), [4, 0]),
     "one missing": ([None, COLUMN], {}, (2, 4, 1), [0, 4]),
     "missing as NaN": ([NAN, COLUMN], {}, (2, 4, 1), [0, 4]),
     "cut": ([COLUMN], {"lengths": {"t": 2}, "too_long": "cut"}, (1, 2, 1), [2]),
