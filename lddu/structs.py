@@ -40,6 +40,8 @@ class Batch:
         are.
       weight: (B,) non-negative sample weights; None weights all equally. An integer weight counts
         as so many copies of the row, and weight 0 as its absence.
+      label_names: Names of the columns of `labels`, which are then checked against a model's; None
+        takes the columns as they stand.
 
     Example:
       >>> import numpy as np
@@ -54,6 +56,7 @@ class Batch:
     present: Mapping[str, Array]
     labels: Array | None = None
     weight: Array | None = None
+    label_names: tuple[str, ...] | None = struct.field(pytree_node=False, default=None)
 
     @property
     def size(self) -> int:

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from lddu.gaussian import SMALLEST_VAR, Gaussian
+from lddu.names import named
 
 ArrayLike = jax.typing.ArrayLike
 
@@ -30,6 +31,7 @@ class Uncertainty(NamedTuple):
     total: Array
 
 
+@named(returns="entries")
 def decompose_variance(member_probs: ArrayLike, probs: ArrayLike | None = None) -> Uncertainty:
     """Splits the variance of a Bernoulli label by the law of total variance.
 
@@ -81,6 +83,7 @@ def decompose_variance(member_probs: ArrayLike, probs: ArrayLike | None = None) 
     return Uncertainty((1 - share) * total, share * total, total)
 
 
+@named(returns="entries")
 def decompose_entropy(member_probs: ArrayLike) -> Uncertainty:
     """Splits the entropy of a Bernoulli label, in nats.
 
@@ -144,6 +147,7 @@ def latent_noise(latent: Gaussian) -> Array:
     return jnp.mean(latent.log_var, axis=-1)
 
 
+@named(returns="entries")
 def decision_risk(probs: ArrayLike, thresholds: ArrayLike = 0.5) -> Array:
     """Returns the probability that a decision is wrong, given calibrated probabilities.
 

@@ -3,7 +3,8 @@ import sys
 
 import lddu
 
-HEAVY = {"tensorflow_datasets", "tensorflow", "orbax", "matplotlib", "sklearn", "pandas", "torch"}
+HEAVY = {"tensorflow_datasets", "tensorflow", "orbax", "matplotlib", "sklearn", "torch"}
+HEAVY |= {"pandas", "polars", "xarray"}
 
 
 def test_import_leaves_heavy_modules_alone():

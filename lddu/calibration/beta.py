@@ -11,6 +11,7 @@ from jax import Array
 
 from lddu.calibration import inputs
 from lddu.calibration.logistic import fit_logistic
+from lddu.names import named
 
 ArrayLike = jax.typing.ArrayLike
 
@@ -29,6 +30,7 @@ class Beta(NamedTuple):
     bias: Array
 
 
+@named(returns="state")
 def fit_beta(
     logits: ArrayLike,
     labels: ArrayLike,
@@ -70,6 +72,7 @@ def fit_beta(
     return _fit(*inputs.fitting_data(logits, labels, weights), shrinkage)
 
 
+@named(returns="entries")
 def apply_beta(state: Beta, logits: ArrayLike) -> Array:
     """Calibrates logits: `low * log p - high * log(1 - p) + bias` with p = sigmoid(logits).
 

@@ -13,6 +13,7 @@ from lddu.calibration.isotonic import Isotonic, apply_isotonic, fit_isotonic
 from lddu.calibration.matrix import Matrix, apply_matrix, fit_matrix
 from lddu.calibration.platt import Platt, apply_platt, fit_platt
 from lddu.calibration.scaling import Temperature, apply_temperature, fit_temperature
+from lddu.names import named
 
 ArrayLike = jax.typing.ArrayLike
 
@@ -24,6 +25,7 @@ class Identity(NamedTuple):
 Calibrator = Identity | Temperature | Platt | Beta | Isotonic | Matrix
 
 
+@named(returns="state")
 def fit_identity(
     logits: ArrayLike, labels: ArrayLike, weights: ArrayLike | None = None
 ) -> Identity:
@@ -73,6 +75,7 @@ APPLY: dict[type, Callable[..., Array]] = {
 """Type of the fitted state -> `apply(state, logits) -> logits`."""
 
 
+@named(returns="entries")
 def apply(state: Calibrator, logits: ArrayLike) -> Array:
     """Calibrates logits with any fitted calibrator.
 

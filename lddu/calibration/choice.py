@@ -11,6 +11,7 @@ from lddu.calibration import inputs
 from lddu.calibration.calibrators import CALIBRATORS, Calibrator, apply
 from lddu.metrics import checks
 from lddu.metrics.calibration import CLIP
+from lddu.names import named
 
 ArrayLike = jax.typing.ArrayLike
 _LARGEST = math.log1p(-CLIP) - math.log(CLIP)
@@ -50,6 +51,7 @@ class Choice(NamedTuple):
     scores: tuple[Score, ...]
 
 
+@named(returns="state")
 def choose(
     logits: ArrayLike,
     labels: ArrayLike,

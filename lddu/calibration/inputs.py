@@ -16,12 +16,14 @@ from jax import Array
 
 from lddu.metrics import checks
 from lddu.metrics.calibration import CLIP
+from lddu.names import named
 
 ArrayLike = jax.typing.ArrayLike
 
 LIMIT = 1e4  # largest logit that `fit_logistic` takes; larger ones are fill values or a mistake
 
 
+@named(returns="entries")
 def logit(probs: ArrayLike, clip: float = CLIP) -> Array:
     """Returns log-odds log(p / (1 - p)), for models that give probabilities rather than logits.
 

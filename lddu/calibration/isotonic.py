@@ -9,6 +9,7 @@ import numpy as np
 from jax import Array
 
 from lddu.calibration import inputs
+from lddu.names import named
 
 ArrayLike = jax.typing.ArrayLike
 
@@ -31,6 +32,7 @@ class Isotonic(NamedTuple):
     values: Array
 
 
+@named(returns="state")
 def fit_isotonic(
     logits: ArrayLike,
     labels: ArrayLike,
@@ -113,6 +115,7 @@ def fit_isotonic(
     return Isotonic(*jnp.asarray(padded.transpose(1, 2, 0), logits.dtype))
 
 
+@named(returns="entries")
 def apply_isotonic(state: Isotonic, logits: ArrayLike) -> Array:
     """Calibrates logits by linear interpolation between knots; the map is constant beyond them.
 

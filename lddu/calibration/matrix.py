@@ -8,6 +8,7 @@ from jax import Array
 
 from lddu.calibration import inputs
 from lddu.calibration.logistic import fit_logistic
+from lddu.names import named
 
 ArrayLike = jax.typing.ArrayLike
 
@@ -25,6 +26,7 @@ class Matrix(NamedTuple):
     bias: Array
 
 
+@named(returns="state")
 def fit_matrix(
     logits: ArrayLike,
     labels: ArrayLike,
@@ -74,6 +76,7 @@ def fit_matrix(
     return _fit(*inputs.fitting_data(logits, labels, weights), shrinkage, off_diagonal)
 
 
+@named(returns="entries")
 def apply_matrix(state: Matrix, logits: ArrayLike) -> Array:
     """Calibrates logits: `weight @ logits + bias` for each sample.
 

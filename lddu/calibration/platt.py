@@ -9,6 +9,7 @@ from jax import Array
 
 from lddu.calibration import inputs
 from lddu.calibration.logistic import fit_logistic
+from lddu.names import named
 
 ArrayLike = jax.typing.ArrayLike
 
@@ -25,6 +26,7 @@ class Platt(NamedTuple):
     bias: Array
 
 
+@named(returns="state")
 def fit_platt(
     logits: ArrayLike,
     labels: ArrayLike,
@@ -81,6 +83,7 @@ def fit_platt(
     return _fit(*inputs.fitting_data(logits, labels, weights), shrinkage, per_label)
 
 
+@named(returns="entries")
 def apply_platt(state: Platt, logits: ArrayLike) -> Array:
     """Calibrates logits: `slope * logits + bias`.
 

@@ -10,6 +10,7 @@ from jax import Array
 
 from lddu.calibration import inputs
 from lddu.metrics import checks
+from lddu.names import named
 
 ArrayLike = jax.typing.ArrayLike
 
@@ -29,6 +30,7 @@ class Temperature(NamedTuple):
     anchor: Array
 
 
+@named(returns="state")
 def fit_temperature(
     logits: ArrayLike,
     labels: ArrayLike,
@@ -89,6 +91,7 @@ def fit_temperature(
     return _fit(logits, labels, weights, anchor, shrinkage, per_label)
 
 
+@named(returns="entries")
 def apply_temperature(state: Temperature, logits: ArrayLike) -> Array:
     """Rescales logits: `anchor + (logits - anchor) / temperature`.
 

@@ -15,11 +15,13 @@ from numpy.typing import ArrayLike
 
 from lddu.calibration import inputs
 from lddu.metrics import checks
+from lddu.names import named
 
 # Sums of weights and costs are off by rounding errors; scores this close, relatively, are equal.
 _ROUNDING = 1e-12
 
 
+@named
 def fit_shared(
     probs: ArrayLike,
     labels: ArrayLike,
@@ -52,6 +54,7 @@ def fit_shared(
     return np.asarray(_best_f1(*(x.ravel() for x in data), 0.0, fallback))
 
 
+@named(returns="labels")
 def fit_per_label(
     probs: ArrayLike,
     labels: ArrayLike,
@@ -98,6 +101,7 @@ def fit_per_label(
     return np.array([_best_f1(*column, min_positives, fallback) for column in columns])
 
 
+@named(returns="labels")
 def cost_threshold(false_positive_cost: ArrayLike, false_negative_cost: ArrayLike) -> np.ndarray:
     """Returns the threshold with the least expected cost for calibrated probabilities.
 
@@ -126,6 +130,7 @@ def cost_threshold(false_positive_cost: ArrayLike, false_negative_cost: ArrayLik
     return wrong / (wrong + missed)
 
 
+@named(returns="labels")
 def fit_cost(
     probs: ArrayLike,
     labels: ArrayLike,

@@ -4,7 +4,7 @@ import dataclasses
 import math
 from typing import Literal
 
-from lddu.config.checks import require, require_choices
+from lddu.config.checks import require, require_types
 
 CalibrationMethod = Literal[
     "none",
@@ -45,7 +45,7 @@ class CalibrationConfig:
     thresholds: Literal["shared", "per_label"] = "shared"
 
     def __post_init__(self):
-        require_choices(self, "calibration")
+        require_types(self, "calibration")
         if self.shrinkage is not None:
             require(
                 0 <= self.shrinkage < math.inf,

@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Literal
 
-from lddu.config.checks import require, require_choices
+from lddu.config.checks import require, require_types
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,7 +44,7 @@ class ExecutionConfig:
     dtype: Literal["float32", "bfloat16"] = "float32"
 
     def __post_init__(self):
-        require_choices(self, "execution")
+        require_types(self, "execution")
         require(
             self.devices >= 0, f"execution: devices={self.devices} is negative; 0 uses all devices"
         )

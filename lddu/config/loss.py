@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Literal
 
-from lddu.config.checks import require, require_choices
+from lddu.config.checks import require, require_types
 
 Similarity = Literal["cosine", "bhattacharyya"]
 
@@ -49,7 +49,7 @@ class LossConfig:
     bank_start: Literal["empty", "random"] = "empty"
 
     def __post_init__(self):
-        require_choices(self, "loss")
+        require_types(self, "loss")
         for name in ("unimodal", "direct", "contrastive", "spread", "kl"):
             value = getattr(self, name)
             require(value >= 0, f"loss: {name}={value} is negative; 0 switches a term off")

@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Literal
 
-from lddu.config.checks import require, require_choices
+from lddu.config.checks import require, require_types
 
 Fusion = Literal["precision", "equal", "gate", "concatenation"]
 
@@ -26,6 +26,7 @@ class ModalityConfig:
     stride: int = 1
 
     def __post_init__(self):
+        require_types(self, f"modality {self.name!r}")
         for size in ("features", "length", "stride"):
             value = getattr(self, size)
             require(value > 0, f"modality {self.name!r}: {size}={value} must be positive")
@@ -64,7 +65,10 @@ class EncoderConfig:
     kernel_std: float | None = None
 
     def __post_init__(self):
-        require(self.heads > 0, f"encoder: heads={self.heads} must be positive")
+        require_types(self, "encoder")
+        for size in ("hidden", "heads", "feed_forward"):
+            value = getattr(self, size)
+            require(value > 0, f"encoder: {size}={value} must be positive")
         require(
             self.hidden % self.heads == 0,
             f"encoder: hidden={self.hidden} is not a multiple of heads={self.heads}",
@@ -130,11 +134,11 @@ class ModelConfig:
     expectation_terms: int = 9
 
     def __post_init__(self):
+        require_types(self, "model")
         require(len(self.modalities) > 0, "model: modalities is empty; give at least one")
         require(len(self.labels) > 0, "model: labels is empty; give at least one label name")
         for what, names in (("modality", self.modality_names), ("label", self.labels)):
             require(len(set(names)) == len(names), f"model: {what} names are not unique: {names}")
-        require_choices(self, "model")
         require(
             self.variance_floor > 0,
             f"model: variance_floor={self.variance_floor} must be positive",

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lddu.config.calibration import CalibrationConfig
+from lddu.config.checks import require
 from lddu.config.loss import LossConfig
 from lddu.config.model import EncoderConfig, ModalityConfig, ModelConfig
 from lddu.config.schema import Config
@@ -13,7 +14,13 @@ Modalities = Mapping[str, tuple[int, int]] | Sequence[ModalityConfig]
 
 
 def _model(modalities: Modalities, labels: Sequence[str], **options: Any) -> ModelConfig:
+    require(not isinstance(labels, str), f"labels={labels!r} is one text; give a list of names")
     if isinstance(modalities, Mapping):
+        for name, shape in modalities.items():
+            require(
+                isinstance(shape, Sequence) and len(shape) == 2,
+                f"modality {name!r}: {shape!r} must be a pair (features, length)",
+            )
         modalities = [ModalityConfig(name, *shape) for name, shape in modalities.items()]
     return ModelConfig(tuple(modalities), tuple(labels), **options)
 

@@ -4,7 +4,7 @@ import dataclasses
 import json
 
 from lddu.config.calibration import CalibrationConfig
-from lddu.config.checks import require
+from lddu.config.checks import require, require_types
 from lddu.config.execution import ExecutionConfig
 from lddu.config.loss import LossConfig
 from lddu.config.model import ModelConfig
@@ -34,6 +34,7 @@ class Config:
     execution: ExecutionConfig = dataclasses.field(default_factory=ExecutionConfig)
 
     def __post_init__(self):
+        require_types(self, "config")
         fusion = self.model.fusion
         require(
             fusion in ("precision", "equal") or self.loss.unimodal == 0,

@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Literal
 
-from lddu.config.checks import require, require_choices
+from lddu.config.checks import require, require_types
 
 Monitor = Literal["nll", "micro_f1"]
 Optimizer = Literal["adamw", "bert_adam"]
@@ -50,7 +50,7 @@ class TrainConfig:
     seed: int = 0
 
     def __post_init__(self):
-        require_choices(self, "train")
+        require_types(self, "train")
         for name in ("batch_size", "epochs", "members"):
             value = getattr(self, name)
             require(value >= 1, f"train: {name}={value} must be at least 1")

@@ -1,14 +1,19 @@
 """From files to `Batch`: padding, checks, normalisation, and the data sets."""
 
-from lddu.data.batching import check_batch, concatenate, from_sequences, order, pad, take
+from lddu.data.adapting import adapt
+from lddu.data.batching import check_batch, concatenate, order, take
+from lddu.data.encoding import encode_labels
 from lddu.data.merging import Merged, merge, merge_datasets
 from lddu.data.normalize import Normalizer, fit_normalizer, normalize
+from lddu.data.sequences import from_sequences, pad
 
 __all__ = [
     "Merged",
     "Normalizer",
+    "adapt",
     "check_batch",
     "concatenate",
+    "encode_labels",
     "fit_normalizer",
     "from_sequences",
     "merge",

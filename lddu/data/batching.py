@@ -1,107 +1,19 @@
-"""Padded data in memory: building, checking, slicing and ordering a `Batch`.
+"""Padded data in memory: checking, slicing and ordering a `Batch`.
 
 A data set is a `Batch` of NumPy arrays; a training step gathers its rows by index.
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import jax
 import numpy as np
 
 from lddu.config import ModelConfig
-from lddu.structs import Batch, Modality
+from lddu.data.label_names import check_label_names, in_order
+from lddu.structs import Batch
 
 _CHUNK = 1024  # rows checked together, so that mapped data need not fit into memory
-
-
-def pad(
-    sequences: Sequence[np.ndarray | None], *, features: int, length: int | None = None
-) -> Modality:
-    """Pads sequences of differing length at their ends.
-
-    Args:
-      sequences: One (T_i, features) array per sample; None or zero rows where it is missing.
-      features: Width that every sequence must have.
-      length: Steps to pad to; None takes the longest sequence. Longer sequences are an error,
-        because a silent cut would lose data.
-
-    Returns:
-      A `Modality` of float32 values (N, length, features) and its mask (N, length).
-
-    Raises:
-      ValueError: If a sequence has another width, is not 2-D, or is too long, naming it.
-    """
-    arrays = [
-        np.zeros((0, features), np.float32) if s is None else np.asarray(s) for s in sequences
-    ]
-    for i, array in enumerate(arrays):
-        if array.ndim != 2 or array.shape[1] != features:
-            raise ValueError(f"sequence {i}: shape {array.shape}, expected (steps, {features})")
-    lengths = np.array([len(array) for array in arrays], np.int64)
-    longest = int(lengths.max(initial=0))
-    length = max(longest, 1) if length is None else length
-    if longest > length:
-        raise ValueError(
-            f"sequence {int(lengths.argmax())}: {longest} steps, more than length={length}; cut it "
-            "first or raise the length"
-        )
-    mask = np.arange(length) < lengths[:, None]
-    values = np.zeros((len(arrays), length, features), np.float32)
-    if longest:
-        values[mask] = np.concatenate(arrays).astype(np.float32)
-    return Modality(values, mask)
-
-
-def from_sequences(
-    sequences: Mapping[str, Sequence[np.ndarray | None]],
-    labels: np.ndarray | None = None,
-    *,
-    features: Mapping[str, int] | None = None,
-    lengths: Mapping[str, int] | None = None,
-) -> Batch:
-    """Builds a `Batch` from lists of arrays, one list per modality.
-
-    Args:
-      sequences: name -> one (T_i, D) array per sample, None where the sample lacks the modality.
-      labels: (N, C) labels in [0, 1], or None if they are unknown.
-      features: name -> width; needed only where every sequence of a modality is None.
-      lengths: name -> steps to pad to; a modality that is not named is padded to its longest
-        sequence.
-
-    Returns:
-      A `Batch` of NumPy arrays; a sample without steps lacks the modality.
-
-    Raises:
-      ValueError: If numbers of samples differ or shapes do not fit, naming the modality.
-
-    Example:
-      >>> import numpy as np
-      >>> from lddu.data import from_sequences
-      >>> text = [np.ones((2, 4)), np.ones((3, 4)), None]
-      >>> batch = from_sequences({"text": text}, np.array([[1, 0], [0, 1], [0, 0]]))
-      >>> batch.modalities["text"].values.shape
-      (3, 3, 4)
-      >>> batch.modalities["text"].mask.sum(1).tolist(), batch.present["text"].tolist()
-      ([2, 3, 0], [True, True, False])
-    """
-    modalities, present = {}, {}
-    counts = {name: len(rows) for name, rows in sequences.items()}
-    if len(set(counts.values())) != 1:
-        raise ValueError(f"modalities differ in their number of samples: {counts}")
-    for name, rows in sequences.items():
-        widths = [np.shape(row)[1] for row in rows if np.ndim(row) == 2]
-        width = (features or {}).get(name, widths[0] if widths else None)
-        if width is None:
-            raise ValueError(
-                f"modality {name!r}: every sequence is missing; give features[{name!r}], its width"
-            )
-        try:
-            modalities[name] = pad(rows, features=width, length=(lengths or {}).get(name))
-        except ValueError as error:
-            raise ValueError(f"modality {name!r}: {error}") from None
-        present[name] = modalities[name].mask.any(1)
-    return Batch(modalities, present, None if labels is None else np.asarray(labels, np.float32))
 
 
 def check_batch(batch: Batch, config: ModelConfig, *, labelled: bool = False) -> None:
@@ -118,12 +30,13 @@ def check_batch(batch: Batch, config: ModelConfig, *, labelled: bool = False) ->
     missing = [name for name in config.modality_names if name not in batch.modalities]
     if missing:
         raise ValueError(
-            f"batch lacks modalities {missing}; it has {sorted(batch.modalities)}. For samples "
-            "without a modality give its arrays with an all-False mask"
+            f"batch lacks modalities {missing}; it has {sorted(batch.modalities)}; "
+            "lddu.data.adapt(batch, config.model, missing='allow') adds them as absent"
         )
     size = batch.size
     if size == 0:
         raise ValueError("batch has no rows")
+    check_label_names(batch, config.labels)
     for m in config.modalities:
         _check_modality(batch, m.name, size, m.features, m.length)
     if batch.labels is None:
@@ -155,7 +68,7 @@ def _check_modality(batch: Batch, name: str, size: int, features: int, length: i
     if values.shape[1] > length:
         raise ValueError(
             f"modality {name!r}: {values.shape[1]} steps, but the model was configured for at most "
-            f"{length}"
+            f"{length}; lddu.data.adapt(batch, config.model, too_long='pool') shortens them"
         )
     if mask.shape != values.shape[:2] or mask.dtype != bool:
         raise ValueError(
@@ -229,7 +142,8 @@ def concatenate(batches: Sequence[Batch]) -> Batch:
     """Joins batches along their rows.
 
     Args:
-      batches: Batches with the same modalities, widths and padded lengths.
+      batches: Batches with the same modalities, widths and padded lengths; named labels are brought
+        into the order of the first.
 
     Example:
       >>> import numpy as np
@@ -238,6 +152,9 @@ def concatenate(batches: Sequence[Batch]) -> Batch:
       >>> concatenate([batch, batch, batch]).size
       3
     """
+    names = batches[0].label_names
+    if names is not None:
+        batches = [in_order(batch, names) for batch in batches]
     return jax.tree.map(lambda *x: np.concatenate(x), *batches)
 
 

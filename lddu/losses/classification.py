@@ -3,7 +3,10 @@
 import jax
 from jax import Array
 
+from lddu.names import named
 
+
+@named(returns="entries")
 def binary_cross_entropy(logits: Array, labels: Array) -> Array:
     """Computes the cross-entropy of Bernoulli predictions against targets in [0, 1].
 

@@ -15,11 +15,13 @@ from numpy.typing import ArrayLike
 
 from lddu.metrics import averaging, bca, boundary, checks
 from lddu.metrics.intervals import Difference, Interval
+from lddu.names import named
 
 PARTS = 100  # of the jackknife: the acceleration changes little with more of them
 Metric = Callable[..., float | np.ndarray | Mapping[str, float]]
 
 
+@named(returns="labels")
 def bootstrap(
     metric: Metric,
     *arrays: ArrayLike,
@@ -90,6 +92,7 @@ def bootstrap(
     return _packed(Interval, scores.like, estimate, limits, bca.count(table))
 
 
+@named(returns="labels")
 def paired_bootstrap(
     metric: Metric,
     a: ArrayLike | tuple[ArrayLike, ...],

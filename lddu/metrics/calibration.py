@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 from lddu.metrics import averaging, checks
 from lddu.metrics.bins import Average, Binning, assign
 from lddu.metrics.boundary import marked
+from lddu.names import named
 
 CLIP = 1e-7  # about the resolution of float32 at 1: finer distinctions there mean nothing
 
@@ -34,6 +35,7 @@ class Reliability(NamedTuple):
     observed: np.ndarray
 
 
+@named
 def nll(probs: ArrayLike, labels: ArrayLike, *, weights: ArrayLike | None = None) -> float:
     """Computes the mean negative log-likelihood per entry (binary cross-entropy).
 
@@ -61,6 +63,7 @@ def nll(probs: ArrayLike, labels: ArrayLike, *, weights: ArrayLike | None = None
     return float(-np.sum(weights * gain) / np.sum(weights))
 
 
+@named
 def brier(probs: ArrayLike, labels: ArrayLike, *, weights: ArrayLike | None = None) -> float:
     """Computes the Brier score: the mean squared difference of probabilities and labels.
 
@@ -89,6 +92,7 @@ def brier(probs: ArrayLike, labels: ArrayLike, *, weights: ArrayLike | None = No
     return float(np.sum(weights * np.square(probs - labels)) / np.sum(weights))
 
 
+@named
 def reliability(
     probs: ArrayLike,
     labels: ArrayLike,
@@ -131,6 +135,7 @@ def reliability(
     return Reliability(grid.edges, counts, *means)
 
 
+@named(returns="labels")
 @marked
 def ece(
     probs: ArrayLike,
@@ -186,6 +191,7 @@ def ece(
     return _averaged(errors, average)
 
 
+@named(returns="labels")
 @marked
 def mce(
     probs: ArrayLike,

@@ -10,8 +10,10 @@ from lddu.metrics import averaging, checks
 from lddu.metrics.bins import Average, Binning, Bins, Cells, assign, cells
 from lddu.metrics.debiased import TOO_FEW, squared_errors
 from lddu.metrics.intervals import Interval
+from lddu.names import named
 
 
+@named(returns="labels")
 def ece_interval(
     probs: ArrayLike,
     labels: ArrayLike,

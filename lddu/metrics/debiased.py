@@ -6,10 +6,12 @@ from numpy.typing import ArrayLike
 from lddu.metrics import averaging, checks
 from lddu.metrics.bins import Average, Binning, Bins, assign, cells
 from lddu.metrics.boundary import marked
+from lddu.names import named
 
 TOO_FEW = "no bin has two rows or groups with known labels"
 
 
+@named(returns="labels")
 @marked
 def ece_debiased(
     probs: ArrayLike,

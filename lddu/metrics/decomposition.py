@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike
 from lddu.metrics import averaging, checks
 from lddu.metrics.bins import Average, Binning, assign
 from lddu.metrics.boundary import marked
+from lddu.names import named
 
 
 class BrierDecomposition(NamedTuple):
@@ -34,6 +35,7 @@ class BrierDecomposition(NamedTuple):
     within_covariance: float | np.ndarray
 
 
+@named(returns="labels")
 @marked
 def brier_decomposition(
     probs: ArrayLike,
@@ -106,6 +108,7 @@ def brier_decomposition(
     return BrierDecomposition(*(float(np.mean(x[kept])) for x in means))
 
 
+@named(returns="labels")
 def sharpness(
     probs: ArrayLike,
     average: Average = "pooled",

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from lddu.metrics import checks, ranking
+from lddu.names import named
 
 
 class ErrorDetection(NamedTuple):
@@ -22,6 +23,7 @@ class ErrorDetection(NamedTuple):
     average_precision: float
 
 
+@named
 def error_detection(
     wrong: ArrayLike, uncertainty: ArrayLike, *, weights: ArrayLike | None = None
 ) -> ErrorDetection:

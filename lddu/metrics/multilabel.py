@@ -12,11 +12,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from lddu.metrics import averaging, checks
+from lddu.names import named
 
 Average = Literal["micro", "macro", "none"]
 EmptySets = Literal["one", "zero"]
 
 
+@named(returns="entries")
 def threshold(probs: ArrayLike, thresholds: ArrayLike = 0.5) -> np.ndarray:
     """Decides which labels are present: those with `probs >= thresholds`.
 
@@ -74,6 +76,7 @@ def wrong(decisions: ArrayLike, labels: ArrayLike) -> np.ndarray:
     return np.where(weights > 0, np.abs(decisions - labels), np.nan)
 
 
+@named
 def jaccard(
     decisions: ArrayLike,
     labels: ArrayLike,
@@ -114,6 +117,7 @@ def jaccard(
     return float(np.sum(rows * scores) / np.sum(rows))
 
 
+@named
 def hamming_loss(
     decisions: ArrayLike, labels: ArrayLike, *, weights: ArrayLike | None = None
 ) -> float:
@@ -140,6 +144,7 @@ def hamming_loss(
     return float(np.sum(weights * np.abs(decisions - labels)) / np.sum(weights))
 
 
+@named
 def exact_match(
     decisions: ArrayLike, labels: ArrayLike, *, weights: ArrayLike | None = None
 ) -> float:
@@ -162,6 +167,7 @@ def exact_match(
     return float(np.sum(rows * right) / np.sum(rows))
 
 
+@named(returns="labels")
 def precision(
     decisions: ArrayLike,
     labels: ArrayLike,
@@ -190,6 +196,7 @@ def precision(
     return _ratio(counts.hits, counts.predicted, counts, average)
 
 
+@named(returns="labels")
 def recall(
     decisions: ArrayLike,
     labels: ArrayLike,
@@ -218,6 +225,7 @@ def recall(
     return _ratio(counts.hits, counts.positives, counts, average)
 
 
+@named(returns="labels")
 def f1(
     decisions: ArrayLike,
     labels: ArrayLike,

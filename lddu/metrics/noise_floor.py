@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike
 
 from lddu.metrics import averaging, checks
 from lddu.metrics.bins import Average, Binning, assign
+from lddu.names import named
 
 
 class NoiseFloor(NamedTuple):
@@ -25,6 +26,7 @@ class NoiseFloor(NamedTuple):
     samples: np.ndarray
 
 
+@named
 def ece_noise_floor(
     probs: ArrayLike,
     bins: int = 15,

@@ -11,10 +11,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from lddu.metrics import averaging, checks
+from lddu.names import named
 
 Average = Literal["macro", "none"]
 
 
+@named(returns="labels")
 def auroc(
     probs: ArrayLike,
     labels: ArrayLike,
@@ -57,6 +59,7 @@ def auroc(
     return _averaged(above, below[-1], present, absent, average)
 
 
+@named(returns="labels")
 def average_precision(
     probs: ArrayLike,
     labels: ArrayLike,

@@ -12,10 +12,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from lddu.metrics import checks
+from lddu.names import named
 
 Reduction = Literal["mean", "max"]
 
 
+@named
 def risk_coverage(
     risk: ArrayLike, uncertainty: ArrayLike, *, weights: ArrayLike | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -66,6 +68,7 @@ def risk_coverage(
     return points / len(risk), np.interp(share, kept, cost) / share
 
 
+@named
 def aurc(risk: ArrayLike, uncertainty: ArrayLike, *, weights: ArrayLike | None = None) -> float:
     """Computes the area under the risk-coverage curve: the mean of the risks of `risk_coverage`.
 
@@ -99,6 +102,7 @@ def aurc(risk: ArrayLike, uncertainty: ArrayLike, *, weights: ArrayLike | None =
     return float(np.mean(risk_coverage(risk, uncertainty, weights=weights)[1]))
 
 
+@named
 def excess_aurc(
     risk: ArrayLike, uncertainty: ArrayLike, *, weights: ArrayLike | None = None
 ) -> float:
@@ -128,6 +132,7 @@ def excess_aurc(
     return max(aurc(risk, uncertainty, weights=weights) - best, 0.0)
 
 
+@named
 def risk_at_coverage(
     risk: ArrayLike,
     uncertainty: ArrayLike,
@@ -161,6 +166,7 @@ def risk_at_coverage(
     return float(kept) if coverage.ndim == 0 else kept
 
 
+@named(returns="labels")
 def per_label(
     score: Callable[..., Any], *arrays: ArrayLike, weights: ArrayLike | None = None
 ) -> Any:
@@ -203,6 +209,7 @@ def per_label(
     return type(first)(*table.T) if isinstance(first, tuple) else table
 
 
+@named(returns="rows")
 def per_sample(
     risk: ArrayLike, uncertainty: ArrayLike, reduce: Reduction = "mean"
 ) -> tuple[np.ndarray, np.ndarray]:

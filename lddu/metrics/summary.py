@@ -16,6 +16,7 @@ from lddu.metrics import (
     ranking,
     selective,
 )
+from lddu.names import named
 
 _DECISIONS: dict[str, Callable[..., float]] = {
     "micro_f1": partial(multilabel.f1, average="micro"),
@@ -33,6 +34,7 @@ DECISION_METRICS = (*_DECISIONS, "aurc", "excess_aurc")
 """Names of the metrics of `summarise` that depend on thresholds."""
 
 
+@named
 @boundary.unseen()
 def summarise(
     probs: ArrayLike,

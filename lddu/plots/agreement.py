@@ -6,9 +6,11 @@ from matplotlib.colors import LogNorm
 from numpy.typing import ArrayLike
 
 from lddu.metrics import checks
+from lddu.names import named
 from lddu.plots import style
 
 
+@named
 def agreement(
     truth: ArrayLike,
     estimate: ArrayLike,

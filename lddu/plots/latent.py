@@ -7,9 +7,11 @@ from matplotlib.axes import Axes
 from matplotlib.collections import EllipseCollection
 from numpy.typing import ArrayLike
 
+from lddu.names import named
 from lddu.plots import style
 
 
+@named(mean="row latent", var="row latent", group="row")
 def latent_ellipses(
     mean: ArrayLike,
     var: ArrayLike,

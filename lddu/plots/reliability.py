@@ -10,11 +10,13 @@ from numpy.typing import ArrayLike
 
 from lddu import metrics
 from lddu.metrics import checks
+from lddu.names import named
 from lddu.plots import style
 
 _Z = 1.959964  # 97.5 % quantile of the standard normal
 
 
+@named
 def reliability_diagram(
     probs: ArrayLike,
     labels: ArrayLike,

@@ -6,11 +6,13 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import ArrayLike
 
+from lddu.names import named
 from lddu.plots import style
 
 _PRIOR = "#c4c4c4"
 
 
+@named(weights="row label modality")
 def modality_weights(
     weights: ArrayLike,
     label_names: Sequence[str],

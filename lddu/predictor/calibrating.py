@@ -12,6 +12,7 @@ from lddu.calibration import CALIBRATORS, Calibrator, Choice, Identity, choose, 
 from lddu.calibration.thresholds import fit_per_label, fit_shared
 from lddu.config import CalibrationConfig, Config
 from lddu.data.batching import check_batch
+from lddu.data.label_names import in_order
 from lddu.metrics import checks
 from lddu.predictor.combination import mean_logits
 from lddu.predictor.network import Members
@@ -52,6 +53,7 @@ def calibrate(
       UnknownLabelWarning: If a label has no known entry.
     """
     config = predictor.config
+    valid = in_order(valid, config.model.labels)
     check_valid(valid, config)
     labels = np.asarray(valid.labels)
     if members is None:

@@ -1,6 +1,6 @@
 """From the members' logits to the calibrated prediction of the ensemble."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -8,6 +8,8 @@ import numpy as np
 
 from lddu import uncertainty
 from lddu.calibration import Calibrator, Isotonic, Temperature, apply
+from lddu.names import positions
+from lddu.names.states import unlabelled
 from lddu.predictor.network import Members
 from lddu.structs import Prediction
 
@@ -43,6 +45,21 @@ def member_probs(members: Members, calibrator: Calibrator) -> np.ndarray:
     """Returns the calibrated probabilities (K, N, C) of each member."""
     state = one_shape(calibrator, members.logits.shape[-1])
     return np.asarray(_member_probs(members.logits, state, members.seen))
+
+
+def of_labels(calibrator: Calibrator, labels: Sequence[str]) -> Calibrator:
+    """Returns a calibrator without names of its own, which must be these labels in this order.
+
+    Raises:
+      ValueError: If it was fitted on arrays with other names; gives both lists.
+    """
+    names = tuple(getattr(calibrator, "label_names", labels))
+    if positions("label", tuple(labels), names, "the model", "calibrator") is not None:
+        raise ValueError(
+            f"calibrator was fitted on labels in the order {list(names)}, the model has "
+            f"{list(labels)}; fit it on columns in that order"
+        )
+    return unlabelled(calibrator)
 
 
 def one_shape(calibrator: Calibrator, labels: int) -> Calibrator:

@@ -11,6 +11,7 @@ import numpy as np
 from lddu.calibration import Identity
 from lddu.config import Config
 from lddu.data.batching import check_batch
+from lddu.data.label_names import in_order
 from lddu.data.labels import base_rate, check_known
 from lddu.predictor.calibrating import calibrate, check_valid
 from lddu.predictor.network import select
@@ -79,6 +80,7 @@ def train_only(
     # Imported here: `import lddu` stays light.
     from lddu.training.members import train_members
 
+    train, valid = (in_order(batch, config.model.labels) for batch in (train, valid))
     check_batch(train, config.model, labelled=True)
     check_known(train.labels, config.model.labels, train.weight)
     check_valid(valid, config)

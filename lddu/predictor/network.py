@@ -235,6 +235,7 @@ def select(batch: Batch, config: ModelConfig) -> Batch:
     return batch.replace(
         modalities={name: batch.modalities[name] for name in names},
         present={name: batch.present[name] for name in names},
+        label_names=None,
     )
 
 

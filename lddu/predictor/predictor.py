@@ -14,7 +14,7 @@ from lddu.config import Config
 from lddu.data.normalize import Normalizer
 from lddu.metrics.multilabel import threshold
 from lddu.predictor import storage
-from lddu.predictor.combination import combine, member_probs
+from lddu.predictor.combination import combine, member_probs, of_labels
 from lddu.predictor.dropout import dropout_members, has_dropout
 from lddu.predictor.network import Members, Network, prepare, prepare_all, unwanted
 from lddu.structs import Batch, Prediction
@@ -242,7 +242,7 @@ class Predictor:
         return Network(config.model, config.execution, self.params, self.normalizer)
 
     def _calibrator(self, calibrated: bool) -> Calibrator:
-        return self.calibrator if calibrated else Identity()
+        return of_labels(self.calibrator, self.labels) if calibrated else Identity()
 
     def decide(self, prediction: Prediction) -> np.ndarray:
         """Decides which labels are present, at the thresholds fitted on validation data.
@@ -282,6 +282,7 @@ class Predictor:
           FileExistsError: If `path` exists and is not a saved predictor.
         """
         fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        fields["calibrator"] = self._calibrator(True)
         return storage.save(path, fields)
 
     @classmethod

@@ -10,6 +10,7 @@ from einops import rearrange
 
 from lddu import metrics
 from lddu.metrics import Difference, boundary, paired_bootstrap
+from lddu.names import positions
 from lddu.runs.predictions import ModelPredictions, RunPredictions
 from lddu.runs.scores import find_metric
 from lddu.runs.tables import align, format_table
@@ -78,6 +79,7 @@ def compare(
     if len(runs) < 2:
         raise ValueError(f"runs holds {len(runs)} run; a comparison needs at least two")
     entries = [_find(str(run)) for run in runs]
+    entries = [_in_order(entry, entries[0]) for entry in entries]
     labels = np.asarray(entries[0].predictions.labels, float)
     views = [_view(entry, _rows(entry, entries[0])) for entry in entries]
     contestants = []
@@ -178,13 +180,23 @@ def _find(run: str) -> _Entry:
     return _Entry(f"{folder}:{model}", predictions, predictions.models[model])
 
 
+def _in_order(entry: _Entry, first: _Entry) -> _Entry:
+    """Returns a run with its labels in the order of the first one's."""
+    ours, theirs = entry.predictions.label_names, first.predictions.label_names
+    where = positions("label", theirs, ours, first.name, entry.name)
+    if where is None:
+        return entry
+    predictions = entry.predictions
+    labels, probs = predictions.labels[:, where], entry.model.probs[..., where]
+    model = ModelPredictions(probs, entry.model.thresholds[..., where])
+    models = {predictions.main: model}
+    predictions = dataclasses.replace(predictions, labels=labels, label_names=theirs, models=models)
+    return _Entry(entry.name, predictions, model)
+
+
 def _rows(entry: _Entry, first: _Entry) -> np.ndarray:
     """Returns the rows of a run in the order of the first one's samples."""
     ours, theirs = entry.predictions, first.predictions
-    if ours.label_names != theirs.label_names:
-        raise ValueError(
-            f"{entry.name} has labels {ours.label_names}, but {first.name} {theirs.label_names}"
-        )
     position = {key: row for row, key in enumerate(ours.ids.tolist())}
     shared = [key for key in theirs.ids.tolist() if key in position]
     if not len(shared) == len(position) == len(theirs.ids):

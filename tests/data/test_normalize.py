@@ -3,8 +3,9 @@ import numpy as np
 import pytest
 from sklearn.preprocessing import StandardScaler
 
-from lddu.data.batching import from_sequences, take
+from lddu.data.batching import take
 from lddu.data.normalize import fit_normalizer, normalize
+from lddu.data.sequences import from_sequences
 
 
 @pytest.fixture

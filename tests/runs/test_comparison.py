@@ -130,6 +130,24 @@ def test_what_soft_labels_leave_undefined_has_no_verdict(run):
     assert line.endswith("undefined")
 
 
+def test_labels_are_matched_by_name(run):
+    order = [2, 0, 1]
+    made = predictions(0.3)
+    turned = predictions(
+        0.3,
+        label_names=tuple(made.label_names[c] for c in order),
+        labels=LABELS[:, order],
+        models={
+            name: ModelPredictions(m.probs[..., order], m.thresholds[..., order])
+            for name, m in made.models.items()
+        },
+    )
+    runs = run("a", made), run("b", turned)
+    first, second = comparison.compare(runs, resamples=20, progress=False)
+    assert second.scores == first.scores
+    assert second.against_first["macro_f1"].estimate == 0.0
+
+
 def test_test_selected_runs_are_named(run):
     runs = run("a", predictions()), run("b", predictions(protocol="official"))
     text = comparison.format_comparison(comparison.compare(runs, 5, progress=False))
@@ -139,7 +157,8 @@ def test_test_selected_runs_are_named(run):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"label_names": ("a", "c", "b")}, "has labels"),
+        ({"label_names": ("a", "b", "x")}, r"name different labels: .*'c'.*'x'"),
+        ({"label_names": ("a", "c", "b")}, "disagree on the labels"),
         ({"ids": np.char.add(IDS, "x")}, "not tested on the same samples: 300 and 300"),
         ({"labels": 1 - LABELS}, "disagree on the labels"),
     ],

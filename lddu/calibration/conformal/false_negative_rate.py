@@ -11,6 +11,7 @@ from lddu.calibration.conformal.sample import Sample
 from lddu.calibration.conformal.sets import RiskControl
 from lddu.calibration.groups import shares_of_rows
 from lddu.metrics import checks
+from lddu.names import named
 
 Empty = Literal["skip", "zero"]
 
@@ -18,6 +19,7 @@ Empty = Literal["skip", "zero"]
 _ROUNDING = 1e-9
 
 
+@named(returns="state")
 def fit_false_negative_rate(
     probs: ArrayLike,
     labels: ArrayLike,
@@ -105,6 +107,7 @@ def fit_false_negative_rate(
     return RiskControl(np.array(cut), np.array(found), rank)
 
 
+@named(returns="state")
 def fit_false_negative_rate_per_label(
     probs: ArrayLike,
     labels: ArrayLike,

@@ -11,10 +11,12 @@ from lddu.calibration.conformal.sequence import place
 from lddu.calibration.conformal.sets import RiskControl
 from lddu.calibration.groups import averages
 from lddu.metrics import checks
+from lddu.names import named
 
 Empty = Literal["skip", "zero", "one"]
 
 
+@named(returns="state")
 def fit_precision(
     probs: ArrayLike,
     labels: ArrayLike,
@@ -104,6 +106,7 @@ def fit_precision(
     return _controlled(_cut(data, level, 1 - confidence, empty, _checked_grid(grid), seed))
 
 
+@named(returns="state")
 def fit_precision_per_label(
     probs: ArrayLike,
     labels: ArrayLike,

@@ -6,10 +6,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from lddu.metrics import checks
+from lddu.names import named
 
 Rank = Literal["probability", "share"]
 
 
+@named(returns="entries")
 def expected_share(probs: ArrayLike) -> np.ndarray:
     """Returns the share of a sample's true labels that each label is expected to be.
 

@@ -7,6 +7,7 @@ from numpy.typing import ArrayLike
 
 from lddu.calibration.conformal.ranking import Rank, scores
 from lddu.metrics import checks, threshold
+from lddu.names import named
 
 
 class RiskControl(NamedTuple):
@@ -26,6 +27,7 @@ class RiskControl(NamedTuple):
     rank: Rank = "probability"
 
 
+@named(returns="entries")
 def apply(state: RiskControl, probs: ArrayLike) -> np.ndarray:
     """Returns the prediction sets.
 

@@ -10,9 +10,9 @@ import numpy as np
 import tensorflow_datasets as tfds
 from tqdm.auto import tqdm
 
-from lddu.data.batching import from_sequences
 from lddu.data.card import Card
 from lddu.data.dataset import SPLITS, Dataset, Split
+from lddu.data.sequences import from_sequences
 
 # TFDS calls the validation split "validation".
 _TFDS_SPLITS = dict(zip(SPLITS, ("train", "validation", "test"), strict=True))
