@@ -5,9 +5,10 @@
    cell is empty or ends in `.npy`.
 3. Files `.npz`, `.h5`, `.hdf5` and `.safetensors` beside the table are modalities, named by file.
 4. A column `labels` of text, or of lists, names the labels.
-5. Without it, every other column has the labels of its name, and all cells must be labels.
+5. Without it, every other column has the labels of its name, and all its cells must be labels.
 
-A part that is declared is not detected, and then other columns may hold anything.
+Labels that are declared are not detected, and then other columns may hold anything; so with
+modalities, where columns of the forms in 2 are then left alone.
 """
 
 import dataclasses
@@ -39,7 +40,8 @@ def complete(table: Table, declaration: Declaration) -> Declaration:
     for source in modalities.values():
         taken |= {source.column, *(source.columns or ())}
     if labels is None:
-        labels = _labels(table, [name for name in table.columns if name not in taken])
+        others = [name for name in table.columns if name not in taken]
+        labels = _labels(table, [n for n in others if n == NAMED or not _is_modality(table, n)])
     return dataclasses.replace(declaration, labels=labels, modalities=modalities)
 
 

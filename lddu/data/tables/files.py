@@ -6,12 +6,18 @@ import io
 import math
 import os
 import stat
+import tokenize
 from pathlib import Path
 
 import numpy as np
 
 from lddu.data.card import Source
 
+# What NumPy raises for headers that are not of its own making.
+_DAMAGE = (
+    *(ValueError, TypeError, SyntaxError, LookupError, RecursionError, MemoryError),
+    tokenize.TokenError,
+)
 _MAGIC = b"\x93NUMPY"
 _HEADERS = {
     1: (2, np.lib.format.read_array_header_1_0),
@@ -118,7 +124,7 @@ def decode(data: bytes) -> np.ndarray:
 def _header(version: int, header: bytes) -> tuple[tuple[int, ...], bool, np.dtype]:
     try:
         shape, fortran, dtype = _HEADERS[version][1](io.BytesIO(header))
-    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError) as error:
+    except _DAMAGE as error:
         raise ValueError(f"damaged header of a .npy array: {error!s:.200}") from None
     if any(n < 0 for n in shape):
         raise ValueError(f"impossible shape {shape} of a .npy array")
