@@ -13,6 +13,7 @@ modalities, where columns of the forms in 2 are then left alone.
 
 import dataclasses
 import json
+from fnmatch import fnmatchcase
 
 from lddu.data.tables import arrow
 from lddu.data.tables.declaration import FILE, Declaration, Names, Source
@@ -24,7 +25,7 @@ NAMED = "labels"
 
 
 def complete(table: Table, declaration: Declaration) -> Declaration:
-    """Returns the declaration with labels and modalities that are detected where it has none.
+    """Returns the declaration with what it leaves open: labels, modalities, names for patterns.
 
     Raises:
       ValueError: If that is ambiguous; the error shows a declaration to start from.
@@ -37,6 +38,7 @@ def complete(table: Table, declaration: Declaration) -> Declaration:
     }
     if modalities is None:
         modalities = _modalities(table, taken)
+    modalities = {name: _matched(table, source, taken) for name, source in modalities.items()}
     for source in modalities.values():
         taken |= {source.column, *(source.columns or ())}
     if labels is None:
@@ -48,6 +50,20 @@ def complete(table: Table, declaration: Declaration) -> Declaration:
 def _reserved(declaration: Declaration) -> set[str]:
     names = ("id", "split", "group", "weight")
     return {getattr(declaration, name) or name for name in names}
+
+
+def _matched(table: Table, source: Source, taken: set[str]) -> Source:
+    """Returns the source with the columns that its patterns match, of those not taken."""
+    if source.columns is None:
+        return source
+    chosen: dict[str, None] = {}
+    for pattern in source.columns:
+        free = [n for n in table.columns if n not in taken and fnmatchcase(n, pattern)]
+        if not free or pattern in table.columns:
+            table.column(pattern)  # raises ValueError unless it is the name of one column
+            free = [pattern]
+        chosen |= dict.fromkeys(free)
+    return source._replace(columns=tuple(chosen))
 
 
 def _modalities(table: Table, taken: set[str]) -> dict[str, Source]:

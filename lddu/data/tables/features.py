@@ -1,7 +1,6 @@
 """The features of one modality, from wherever the declaration says that they are."""
 
 from collections.abc import Callable, Iterator
-from fnmatch import fnmatchcase
 from typing import Any
 
 import numpy as np
@@ -88,17 +87,10 @@ def _arrays(
 
 def _columns(table: Table, source: Source) -> Ragged:
     """Returns one step per row, of which empty cells are NaN; none where all cells are empty."""
-    chosen: list[str] = []
-    for pattern in source.columns:
-        exact = pattern in table.columns
-        fitting = [pattern] if exact else [n for n in table.columns if fnmatchcase(n, pattern)]
-        if not fitting:
-            table.column(pattern)  # raises
-        chosen += [name for name in fitting if name not in chosen]
-    values = np.stack([numbers(table, name) for name in chosen], 1)
-    if source.features not in (None, len(chosen)):
+    values = np.stack([numbers(table, name) for name in source.columns], 1)
+    if source.features not in (None, values.shape[1]):
         raise ValueError(
-            f"{table.name}: {len(chosen)} columns fit, but 'features' is {source.features}"
+            f"{table.name}: {values.shape[1]} columns fit, but 'features' is {source.features}"
         )
     here = ~np.isnan(values).all(1)
     return dense(values[here], here)

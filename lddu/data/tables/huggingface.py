@@ -104,7 +104,9 @@ def _join(tables: Mapping[str | None, Table], name: str) -> Table:
             columns[key] = Arrays(cell for part in parts for cell in part)
             continue
         try:
-            columns[key] = pa.chunked_array([c for part in parts for c in part.chunks])
-        except (pa.ArrowException, TypeError) as error:
+            columns[key] = pa.concat_tables(
+                [pa.table({key: part}) for part in parts], promote_options="permissive"
+            )[key]
+        except pa.ArrowException as error:
             raise ValueError(f"{name}, column {key!r}: splits differ: {error!s:.200}") from None
     return Table(name, columns, sum(table.rows for table in tables.values()))

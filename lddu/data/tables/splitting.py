@@ -18,9 +18,9 @@ def split(
     """Assigns each row to train, valid or test.
 
     Rows of one group (film, dialogue, speaker) stay together, so that a test row is never of a
-    group that was trained on. Groups are visited from the largest to the smallest, equal ones in
-    random order, and each goes where the numbers of rows and of positives of each label come
-    closest to their shares. This is iterative stratification with groups in place of rows.
+    group that was trained on. Groups are visited in random order, large ones rather earlier, and
+    each goes where the numbers of rows and of positives of each label come closest to their shares.
+    This is iterative stratification with groups in place of rows.
 
     Args:
       labels: (N, C) labels in [0, 1], hard or soft; NaN, unknown, counts for no label.
@@ -76,8 +76,9 @@ def _parts(labels: np.ndarray, member: np.ndarray, groups: int) -> np.ndarray:
 
 def _assign(parts: np.ndarray, shares: np.ndarray, seed: int) -> np.ndarray:
     """Returns (G,) the number of the split of each group."""
-    order = np.random.default_rng(seed).permutation(len(parts))
-    order = order[np.argsort(-parts[order].sum(1), kind="stable")]
+    rng = np.random.default_rng(seed)
+    # Small groups come last, to fill up what large ones leave.
+    order = np.argsort(-parts.sum(1) * rng.uniform(0.5, 1.0, len(parts)), kind="stable")
     have = np.zeros((len(shares), parts.shape[1]))
     chosen = np.zeros(len(parts), np.int64)
     for group in order:

@@ -75,7 +75,7 @@ WRONG = {
     "sum": ((np.ones((4, 1)),), {"shares": (0.5, 0.1, 0.1)}, "three numbers above 0 that add up"),
     "zero": ((np.ones((4, 1)),), {"shares": (0.9, 0.1, 0)}, "three numbers above 0 that add up"),
     "few": ((np.ones((4, 1)), [1, 1, 2, 2]), {}, "2 groups cannot fill 3 splits"),
-    "large": ((np.ones((9, 1)), [1] * 7 + [2, 3]), {}, "'test' would be empty; give it a larger"),
+    "large": ((np.ones((9, 1)), [1, 2, 3] * 3), {}, "'valid' would be empty; give it a larger"),
 }
 
 
