@@ -107,6 +107,7 @@ def _save(folder: Path, dataset: Dataset, key: str) -> None:
                 np.save(file, values, allow_pickle=False)
             np.save(folder / f"{name}.{modality}.mask.npy", m.mask, allow_pickle=False)
         arrays = {"labels": split.batch.labels, "ids": split.ids, "soft": split.soft}
+        arrays |= {"groups": split.groups, "weight": split.batch.weight}
         for what, array in arrays.items():
             if array is not None:
                 np.save(folder / f"{name}.{what}.npy", array, allow_pickle=False)
@@ -143,9 +144,12 @@ def _load(folder: Path) -> Dataset:
         }
         present = {m: modality.mask.any(1) for m, modality in modalities.items()}
         soft = array(f"{name}.soft") if name in content["soft"] else None
-        return Split(
-            Batch(modalities, present, array(f"{name}.labels")), array(f"{name}.ids"), soft
+        groups, weight = (
+            array(f"{name}.{what}") if (folder / f"{name}.{what}.npy").is_file() else None
+            for what in ("groups", "weight")
         )
+        batch = Batch(modalities, present, array(f"{name}.labels"), weight)
+        return Split(batch, array(f"{name}.ids"), soft, groups)
 
     return Dataset(
         *(split(name) for name in SPLITS),

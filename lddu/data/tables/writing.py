@@ -90,8 +90,11 @@ def _columns(
     if all(part.batch.weight is not None for part in parts):
         columns["weight"] = np.concatenate([np.asarray(p.batch.weight) for p in parts])
     soft = np.concatenate([np.asarray(part.soft_batch().labels, np.float32) for part in parts])
-    hard = np.concatenate([np.asarray(part.batch.labels, np.float32) for part in parts])
     derived = np.where(np.isnan(soft), np.nan, soft >= 0.5)
+    # Without soft labels, those of the batch are all there is, and they may be soft themselves.
+    given = np.repeat([part.soft is not None for part in parts], [len(p.ids) for p in parts])
+    batch = np.concatenate([np.asarray(part.batch.labels, np.float32) for part in parts])
+    hard = np.where(given[:, None], batch, derived)
     columns |= dict(zip(labels, soft.T, strict=True))
     apart = {}
     for c, name in enumerate(labels):
@@ -121,7 +124,7 @@ def _write_csv(path: Path, columns: Mapping[str, np.ndarray], lists: Mapping[str
     del lists  # in files of their own
     texts = [_texts(column) for column in columns.values()]
     with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
+        writer = csv.writer(file)
         writer.writerow(columns)
         writer.writerows(zip(*texts, strict=True))
 

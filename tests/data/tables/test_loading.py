@@ -1,6 +1,7 @@
 """Tables as people have them: detection, labels, splits, groups, weights, cards."""
 
 import csv
+import sys
 
 import numpy as np
 import pytest
@@ -32,6 +33,15 @@ def test_a_table_without_a_declaration(make_table):
     assert data.card.sources[-1].file == "audio (3 .npy files)"
     assert "test: 1 rows have no modality at all" in data.card.warnings
     assert lddu.data.card.Card.from_json(data.card.to_json()) == data.card
+
+
+def test_a_csv_file_needs_no_pyarrow(make_table, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyarrow", None)  # importing it fails
+    assert load_table(make_table()).labels == ("joy", "anger")
+    path = make_table(
+        ("a,train,x,a.npy", "b,valid,y,b.npy", "c,test,x;y,c.npy"), "id,split,labels,f"
+    )
+    assert load_table(path).labels == ("x", "y")
 
 
 def test_a_folder_is_its_only_table(make_table):
@@ -132,6 +142,17 @@ def test_rows_are_divided_where_there_is_no_split(make_table):
     groups = [set(split.groups) for split in data.splits().values()]
     assert sum(map(len, groups)) == len(set().union(*groups))
     assert "divided by lddu.data.split, shares [0.6, 0.2, 0.2], seed 1" in data.card.task
+
+
+def test_patterns_match_neither_labels_nor_reserved_columns(make_table):
+    header = "id,split,group,joy,feature 1,feature 2,fear"
+    path = make_table(("a,train,g,1,5,6,0", "b,valid,h,0,7,8,1", "c,test,i,1,9,10,0"), header)
+    modalities = {"x": {"columns": ["f*"]}}
+    data = load_table(path, {"labels": ["joy", "fear"], "modalities": modalities})
+    assert data.shapes() == {"x": (2, 1)}
+    modalities = {"x": {"columns": ["feature ?"]}}  # the others are labels
+    data = load_table(path, {"modalities": modalities})
+    assert data.labels == ("joy", "fear")
 
 
 def test_files_beside_the_table_are_modalities(make_table, tmp_path):

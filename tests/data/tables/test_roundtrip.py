@@ -7,6 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import lddu
 from lddu.data import load_table, write_table
 from lddu.data.card import Card
 from lddu.data.dataset import SPLITS, Dataset, Split
@@ -64,7 +65,7 @@ def real(batch, name, row):
 
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
 @given(data=datasets())
-@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
 def test_round_trip(tmp_path_factory, suffix, data):
     path = write_table(tmp_path_factory.mktemp("table") / f"samples.{suffix}", data)
     loaded = load_table(path.parent)
@@ -90,8 +91,6 @@ def test_round_trip(tmp_path_factory, suffix, data):
 
 def test_a_second_writing_is_the_same(tmp_path, ragged):
     ids, sequences = ragged
-    import lddu
-
     batch = lddu.data.from_sequences({"a": sequences[:4]}, np.array([[1, 0.5], [0, 0.2]] * 2))
     splits = {name: Split(batch, np.array([f"{name}{i}" for i in ids[:4]])) for name in SPLITS}
     first = write_table(tmp_path / "one" / "t.csv", splits, ("x", "y"))
@@ -102,8 +101,6 @@ def test_a_second_writing_is_the_same(tmp_path, ragged):
 
 
 def test_what_cannot_be_written_is_an_error(tmp_path, ragged):
-    import lddu
-
     batch = lddu.data.from_sequences({"a": ragged[1][:2]}, np.eye(2))
     splits = {name: Split(batch, np.array([f"{name}1", f"{name}2"])) for name in SPLITS}
     with pytest.raises(ValueError, match=r"t\.txt: unknown suffix, expected \.csv or \.parquet"):
