@@ -6,6 +6,14 @@ from lddu.data.encoding import encode_labels
 from lddu.data.merging import Merged, merge, merge_datasets
 from lddu.data.normalize import Normalizer, fit_normalizer, normalize
 from lddu.data.sequences import from_sequences, pad
+from lddu.data.tables import (
+    from_frame,
+    from_huggingface,
+    load_table,
+    split,
+    stream,
+    write_table,
+)
 
 __all__ = [
     "Merged",
@@ -15,11 +23,17 @@ __all__ = [
     "concatenate",
     "encode_labels",
     "fit_normalizer",
+    "from_frame",
+    "from_huggingface",
     "from_sequences",
+    "load_table",
     "merge",
     "merge_datasets",
     "normalize",
     "order",
     "pad",
+    "split",
+    "stream",
     "take",
+    "write_table",
 ]

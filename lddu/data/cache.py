@@ -124,6 +124,7 @@ def _save(folder: Path, dataset: Dataset, key: str) -> None:
                 np.save(file, values, allow_pickle=False)
             np.save(folder / f"{name}.{modality}.mask.npy", m.mask, allow_pickle=False)
         arrays = {"labels": split.batch.labels, "ids": split.ids, "soft": split.soft}
+        arrays |= {"groups": split.groups, "weight": split.batch.weight}
         for what, array in arrays.items():
             if array is not None:
                 np.save(folder / f"{name}.{what}.npy", array, allow_pickle=False)
@@ -172,6 +173,12 @@ def _load(folder: Path, key: dict[str, Any]) -> Dataset:
         present = {m: modality.mask.any(1) for m, modality in modalities.items()}
         soft = array(f"{name}.soft", "f", *labels.shape) if name in content["soft"] else None
         ids = array(f"{name}.ids", "U", rows)
-        return Split(Batch(modalities, present, labels), ids, soft)
+        groups, weight = (
+            array(f"{name}.{what}", kind, rows)
+            if (folder / f"{name}.{what}.npy").is_file()
+            else None
+            for what, kind in (("groups", "U"), ("weight", "f"))
+        )
+        return Split(Batch(modalities, present, labels, weight), ids, soft, groups)
 
     return Dataset(*(split(name) for name in SPLITS), content["labels"], content["card"])

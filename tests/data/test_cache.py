@@ -241,3 +241,17 @@ def test_the_cache_folder_follows_the_environment(monkeypatch, tmp_path):
     monkeypatch.delenv("LDDU_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert cache_folder() == tmp_path / "lddu" / "datasets"
+
+
+def test_groups_and_weights_are_kept(tmp_path):
+    def build(allocate):
+        train = dataset().train
+        weight = np.array([1, 0.5, 2], np.float32)
+        batch, groups = train.batch.replace(weight=weight), np.array(["f", "f", "g"])
+        split = Split(batch, train.ids, train.soft, groups)
+        return Dataset(split, split, split, labels=("a", "b", "c"), card=CARD)
+
+    cached({"x": 1}, build, tmp_path)
+    again = cached({"x": 1}, None, tmp_path)
+    np.testing.assert_array_equal(again.train.groups, ["f", "f", "g"])
+    np.testing.assert_array_equal(again.test.batch.weight, [1, 0.5, 2])
