@@ -138,7 +138,7 @@ class MultiLabelCalibrator(MetaEstimatorMixin, LabelClassifier):
         self._check_thresholds()
         (X,) = indexable(without_mappings(X))
         target, counted = read_target(X, y, sample_weight, groups)
-        X, fit_params = _safe_indexing(X, counted), rows_of(fit_params, counted, np.shape(y)[0])
+        X, fit_params = _safe_indexing(X, counted), rows_of(fit_params, counted, len(np.asarray(y)))
         random = check_random_state(self.random_state)
         control_seed, fold_seed, choice_seed = random.randint(np.iinfo(np.int32).max, size=3)
 

@@ -13,7 +13,7 @@ from lddu.data.batching import take
 from lddu.predictor.calibrating import calibrate
 from lddu.predictor.fitting import train_only
 from lddu.sklearn.decisions import LabelClassifier, Thresholds
-from lddu.sklearn.rows import Rows, table_batch, to_batch
+from lddu.sklearn.rows import Rows, is_mapping, table_batch, to_batch
 from lddu.sklearn.splitting import hold_out
 from lddu.sklearn.targets import Target, read_target
 from lddu.structs import Batch
@@ -130,7 +130,7 @@ class LDDUClassifier(LabelClassifier):
 
     def _batch(self, X: Any, first: bool = False) -> Batch:
         """Returns samples in any form as a `Batch`; `first` notes the width of a table."""
-        if isinstance(X, Mapping):
+        if is_mapping(X):
             known = () if first else self.predictor_.config.model.modalities
             return to_batch(X, {m.name: m.features for m in known})
         if isinstance(X, Batch | Rows):

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from scipy.sparse import issparse
 
 from lddu.data.batching import from_sequences, take
 from lddu.structs import Batch
@@ -78,9 +79,14 @@ def table_batch(table: np.ndarray) -> Batch:
     return to_batch({TABLE: table})
 
 
+def is_mapping(samples: Any) -> bool:
+    """Returns whether samples are a mapping of modalities (as some sparse matrices look)."""
+    return isinstance(samples, Mapping) and not issparse(samples)
+
+
 def without_mappings(samples: Any) -> Any:
     """Returns a `Batch` or a mapping as `Rows`, and anything else as it is."""
-    return Rows(samples) if isinstance(samples, Batch | Mapping) else samples
+    return Rows(samples) if isinstance(samples, Batch) or is_mapping(samples) else samples
 
 
 def _sequences(values: Any) -> Sequence[np.ndarray | None]:

@@ -44,11 +44,29 @@ NETWORK = {
     "train.learning_rate": 0.1,
 }
 CLASSIFIER = LDDUClassifier(preset="tiny", changes=NETWORK, epochs=5)
-FOREST = RandomForestClassifier(8, max_depth=4)
+FOREST = RandomForestClassifier(8, max_depth=4, random_state=0)
 CALIBRATORS = [
     MultiLabelCalibrator(FOREST, method="temperature", cv=2),
     MultiLabelCalibrator(OneVsRestClassifier(LogisticRegression()), method="platt", cv=2),
 ]
+
+
+class LeastSquares:
+    """Stands in for a trained and calibrated `Predictor`."""
+
+    def __init__(self, config, train):
+        self.config, self.normalizer = config, fit_normalizer(train)
+        root = np.sqrt(np.ones(train.size) if train.weight is None else train.weight)[:, None]
+        wanted = 8 * train.labels - 4
+        self.slopes = np.linalg.lstsq(root * self.features(train), root * wanted, rcond=None)[0]
+
+    def features(self, batch):
+        values = normalize(batch, self.normalizer).modalities["table"].values[:, 0]
+        return np.concatenate([values, np.ones((len(values), 1))], axis=1)
+
+    def predict(self, batch, fields):
+        check_batch(batch, self.config.model)
+        return SimpleNamespace(logits=self.features(batch) @ self.slopes)
 
 
 @pytest.fixture
@@ -58,27 +76,11 @@ def least_squares(monkeypatch):
     def train_only(config, train, valid, folder, progress):
         for batch in (train, valid):
             check_batch(batch, config.model, labelled=True)
-        normalizer = fit_normalizer(train)
+        return LeastSquares(config, train)
 
-        def features(batch):
-            values = normalize(batch, normalizer).modalities["table"].values[:, 0]
-            return np.concatenate([values, np.ones((len(values), 1))], axis=1)
-
-        weight = np.sqrt(1.0 if train.weight is None else train.weight[:, None])
-        slopes = np.linalg.lstsq(
-            weight * features(train), weight * (8 * train.labels - 4), rcond=None
-        )[0]
-
-        def predict(batch, fields):
-            check_batch(batch, config.model)
-            return SimpleNamespace(logits=features(batch) @ slopes)
-
-        return SimpleNamespace(predict=predict, config=config)
-
-    monkeypatch.setattr(lddu.sklearn.classifier, "train_only", train_only)
-    monkeypatch.setattr(
-        lddu.sklearn.classifier, "calibrate", lambda predictor, valid, groups: predictor
-    )
+    module = lddu.sklearn.classifier
+    monkeypatch.setattr(module, "train_only", train_only)
+    monkeypatch.setattr(module, "calibrate", lambda predictor, valid, groups: predictor)
 
 
 @parametrize_with_checks(CALIBRATORS, expected_failed_checks=expected_to_fail)
