@@ -15,7 +15,6 @@ from sklearn.utils.validation import check_is_fitted
 from lddu.calibration import CALIBRATORS, Calibrator, Choice, apply, choose, conformal, thresholds
 from lddu.config import CalibrationMethod
 from lddu.metrics import checks
-from lddu.metrics.calibration import CLIP
 from lddu.sklearn.crossfit import cross_fitted, splitter
 from lddu.sklearn.decisions import LabelClassifier, Thresholds
 from lddu.sklearn.responses import ResponseMethod, label_logits
@@ -65,7 +64,6 @@ class MultiLabelCalibrator(MetaEstimatorMixin, LabelClassifier):
         `predict_sets` and used for nothing else; None holds out none.
       response_method: Output to calibrate: "predict_proba", "decision_function", or "auto" for the
         first that the classifier has.
-      clip: Bound of the probabilities of the classifier, which are clipped to [clip, 1 - clip].
       random_state: Seed of folds and of the held-out part: an int, a NumPy RandomState, or None
         for another result in each call.
 
@@ -99,7 +97,6 @@ class MultiLabelCalibrator(MetaEstimatorMixin, LabelClassifier):
         thresholds: Thresholds | None = None,
         control_fraction: float | None = None,
         response_method: ResponseMethod = "auto",
-        clip: float = CLIP,
         random_state: Any = None,
     ):
         self.estimator = estimator
@@ -108,7 +105,6 @@ class MultiLabelCalibrator(MetaEstimatorMixin, LabelClassifier):
         self.thresholds = thresholds
         self.control_fraction = control_fraction
         self.response_method = response_method
-        self.clip = clip
         self.random_state = random_state
 
     def fit(
@@ -270,7 +266,7 @@ class MultiLabelCalibrator(MetaEstimatorMixin, LabelClassifier):
 
     def _response(self, estimator: Any, X: Any) -> np.ndarray:
         labels = 1 if self._binary else len(self.classes_)
-        return label_logits(estimator, X, labels, self.response_method, self.clip)
+        return label_logits(estimator, X, labels, self.response_method)
 
     def _calibrated(self, logits: np.ndarray) -> np.ndarray:
         return np.asarray(apply(self.calibrator_, logits), np.float64)

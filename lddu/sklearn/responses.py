@@ -6,7 +6,6 @@ import numpy as np
 
 from lddu.calibration.inputs import logit
 from lddu.metrics import checks
-from lddu.metrics.calibration import CLIP
 
 ResponseMethod = Literal["auto", "predict_proba", "decision_function"]
 
@@ -16,7 +15,6 @@ def label_logits(
     X: Any,
     labels: int,
     response_method: ResponseMethod = "auto",
-    clip: float = CLIP,
 ) -> np.ndarray:
     """Computes the log-odds of each label, as a fitted classifier states them.
 
@@ -24,9 +22,9 @@ def label_logits(
       estimator: A fitted classifier with `predict_proba` or `decision_function`.
       X: N samples, as the classifier takes them.
       labels: Number of labels C; 1 for a binary classifier.
-      response_method: Method to call: "predict_proba", "decision_function", whose values are taken
-        for log-odds, or "auto", the first of them that the classifier has.
-      clip: Bound of the probabilities, which are clipped to [clip, 1 - clip].
+      response_method: Method to call: "predict_proba", whose log-odds are those of
+        `lddu.calibration.logit`; "decision_function", whose values are taken for log-odds; or
+        "auto", the first of them that the classifier has.
 
     Returns:
       (N, C) float64 logits.
@@ -52,7 +50,7 @@ def label_logits(
     response = getattr(estimator, response_method)(X)
     if response_method == "predict_proba":
         probs = _positive(response, getattr(estimator, "classes_", None), labels)
-        return np.asarray(logit(probs, clip), np.float64)
+        return np.asarray(logit(probs), np.float64)
     return _columns(np.asarray(response, np.float64), labels, "decision_function")
 
 
