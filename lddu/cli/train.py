@@ -68,7 +68,9 @@ def train(
     try:
         experiment.run(dataset, options, dataset.card.name, cfg=recipe.config)
     except KeyboardInterrupt:
-        again = shlex.join(["lddu", "train", "--config", str(out / "train.json"), "--out", str(out)])
+        again = shlex.join(
+            ["lddu", "train", "--config", str(out / "train.json"), "--out", str(out)]
+        )
         raise Stopped(
             f"stopped; {out} keeps every epoch that was finished. To go on: {again}"
         ) from None
