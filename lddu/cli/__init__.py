@@ -61,8 +61,7 @@ def main(args: Sequence[str] | None = None) -> None:
         print("\nlddu: stopped", file=sys.stderr)
         sys.exit(130)
     except (ValueError, OSError, ImportError, FloatingPointError) as error:
-        print(f"lddu: {error}", file=sys.stderr)
-        sys.exit(1)
+        sys.exit(f"lddu: {error}")
 
 
 def _run(verb: str, words: Sequence[str]) -> None:
