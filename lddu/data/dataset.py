@@ -19,11 +19,14 @@ class Split:
       ids: (N,) unique texts that name the samples, so that predictions can be aligned.
       soft: (N, C) soft labels in [0, 1] from several annotators or from intensities; None where
         the files have neither.
+      groups: (N,) texts that name what samples belong to, such as a film, a dialogue or a speaker;
+        None where it is unknown.
     """
 
     batch: Batch
     ids: np.ndarray
     soft: np.ndarray | None = None
+    groups: np.ndarray | None = None
 
     def soft_batch(self) -> Batch:
         """Returns the batch for training: with soft labels where they are known, else hard ones."""
