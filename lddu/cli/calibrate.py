@@ -24,7 +24,7 @@ def calibrate(
     Example: lddu calibrate predictions.csv -o calibrator.json
 
     Args:
-      source: A table with columns prob_<label> and <label> (.csv, .parquet, .jsonl or .npz); or a
+      source: A table with columns prob_<label> and <label> (.csv, .tsv or .parquet); or a
         run folder.
       data: With a run folder: a data set in the open format, whose split valid is fitted on.
       out: For a table, a JSON file for the calibrator, or with --use the calibrated table; for a

@@ -49,16 +49,16 @@ def split(
 ) -> None:
     """Writes a table again with a column `split`: by group, with labels spread evenly.
 
-    Example: lddu data split samples.csv -o mydata/samples.csv
+    Example: lddu data split mydata/all.csv -o mydata/samples.csv
 
     Args:
       table: A table in the open format without the column `split`.
-      out: The table to write.
+      out: The table to write, beside the first one, since both name the same files.
       valid: Share of the samples for validation.
       test: Share of the samples for test.
       seed: Seed of the split.
     """
-    from lddu.data.tables import split_file
+    from lddu.data.tables.dividing import split_file
 
-    counts = split_file(table, out, valid, test, seed)
+    counts = split_file(table, out, (1 - valid - test, valid, test), seed)
     print(f"{out}: {', '.join(f'{name} {count:,}' for name, count in counts.items())} samples")

@@ -103,7 +103,7 @@ def _write_jsonl(path: Path, columns: Columns) -> None:
             file.write(json.dumps(dict(zip(columns, row, strict=True)), ensure_ascii=False) + "\n")
 
 
-def parquet() -> ModuleType:
+def _parquet() -> ModuleType:
     """Returns the module that reads and writes Parquet.
 
     Raises:
@@ -116,7 +116,7 @@ def parquet() -> ModuleType:
 
 
 def _write_parquet(path: Path, columns: Columns) -> None:
-    writer = parquet()
+    writer = _parquet()
     writer.write_table(writer.pa.table({k: _plain(x) for k, x in columns.items()}), path)
 
 

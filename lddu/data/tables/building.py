@@ -228,5 +228,7 @@ def _task(soft: np.ndarray, is_soft: bool, groups: np.ndarray | None, options: O
     if groups is not None:
         parts.append(f"{len(np.unique(groups)):,} groups")
     if options.shares is not None:
-        parts.append(f"divided by lddu.data.split, shares {list(options.shares)}, seed {options.seed}")
+        parts.append(
+            f"divided by lddu.data.split, shares {list(options.shares)}, seed {options.seed}"
+        )
     return "; ".join(parts)
