@@ -23,8 +23,8 @@ def convert(
     fear
 
     Args:
-      source: A `.bin` or `.pt` file with a state dict, which is read without PyTorch; or a folder
-        with a predictor of the preset `paper`.
+      source: A `.bin`, `.pt` or `.npz` file with the weights under their official names, which is
+        read without PyTorch; or a folder with a predictor of the preset `paper`.
       out: A new folder for the predictor; or a new `.npz` file for the weights under their official
         names.
       labels: Names of the labels, in the order of the weights.
@@ -49,7 +49,11 @@ def convert(
         raise ValueError("name the labels in the order of the weights: --labels happy sad ...")
     cfg = config.paper(dict(map(_shape, modalities)), labels)
     cfg = config.replace(cfg, config.parse_all(set))
-    converted = weights.from_official(source, cfg)
+    if source.suffix == ".npz":
+        with np.load(source, allow_pickle=False) as file:
+            converted = weights.from_official(dict(file), cfg)
+    else:
+        converted = weights.from_official(source, cfg)
     _as_predictor(converted.params, cfg).save(out)
     print(f"{out}: {len(labels)} labels from {', '.join(cfg.model.modality_names)}")
     if converted.unused:
