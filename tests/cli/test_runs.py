@@ -21,7 +21,7 @@ def test_the_report_is_written_again(trained, tmp_path, monkeypatch):
 
 
 def test_a_folder_without_a_run_is_a_mistake(tmp_path):
-    with pytest.raises(SystemExit, match="there is no .*predictions"):
+    with pytest.raises(SystemExit, match=r"there is no .*predictions"):
         cli.main(["report", str(tmp_path)])
 
 
