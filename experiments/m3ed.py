@@ -14,7 +14,7 @@ import tyro
 
 from lddu.data import m3ed
 from lddu.data.cache import cache_folder
-from lddu.runs import experiment
+from lddu.runs import experiment, options
 from lddu.runs.tables import Published
 from lddu.training import memory
 
@@ -31,7 +31,7 @@ PUBLISHED = {
 
 
 @dataclasses.dataclass(frozen=True)
-class Args(experiment.Options):
+class Args(options.Options):
     """Options.
 
     Attributes:

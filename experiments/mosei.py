@@ -13,7 +13,7 @@ import tyro
 
 from lddu.data import mosei
 from lddu.data.cache import cache_folder
-from lddu.runs import experiment
+from lddu.runs import experiment, options
 from lddu.runs.tables import Published
 from lddu.training import memory
 
@@ -42,7 +42,7 @@ PUBLISHED = (
 
 
 @dataclasses.dataclass(frozen=True)
-class Args(experiment.Options):
+class Args(options.Options):
     """Options.
 
     Attributes:

@@ -13,12 +13,12 @@ from pathlib import Path
 
 import numpy as np
 import tyro
-from demo import CHANGES, splits
 
 import lddu
 from lddu import config, metrics, plots, uncertainty
 from lddu.data import synthetic
 from lddu.runs import baselines
+from lddu.runs.demo import CHANGES, splits
 
 
 @dataclasses.dataclass(frozen=True)

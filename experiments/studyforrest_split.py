@@ -12,11 +12,11 @@ import tyro
 from windows_file import windows_file
 
 from lddu.data import studyforrest
-from lddu.runs import experiment
+from lddu.runs import experiment, options
 
 
 @dataclasses.dataclass(frozen=True)
-class Args(experiment.Options):
+class Args(options.Options):
     """Options.
 
     Attributes:
@@ -24,7 +24,7 @@ class Args(experiment.Options):
     """
 
     data_dir: Path | None = None
-    preset: experiment.Preset = "small"
+    preset: options.Preset = "small"
     out: Path = Path("runs/studyforrest_split")
 
 

@@ -14,12 +14,12 @@ from pathlib import Path
 
 import numpy as np
 import tyro
-from demo import CHANGES, splits
 from scipy.stats import spearmanr
 
 import lddu
 from lddu import config, metrics, plots, uncertainty
 from lddu.data import synthetic
+from lddu.runs.demo import CHANGES, splits
 from lddu.runs.results import write_results
 from lddu.runs.scores import aggregate
 from lddu.runs.tables import align, format_stat

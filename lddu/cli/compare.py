@@ -2,8 +2,6 @@
 
 from tyro.conf import Positional
 
-from lddu.runs import comparison
-
 
 def compare(
     runs: Positional[tuple[str, ...]],
@@ -13,11 +11,15 @@ def compare(
 ) -> None:
     """Compares finished runs on the same test samples, each with the first one.
 
+    Example: lddu compare runs/demo runs/demo:logistic
+
     Args:
       runs: Run folders; "folder:model" chooses another model than the run's main one.
       resamples: Number of bootstrap resamples.
       level: Confidence level of the intervals.
       markdown: Whether to print Markdown tables.
     """
+    from lddu.runs import comparison
+
     contestants = comparison.compare(runs, resamples, level)
     print(comparison.format_comparison(contestants, level, markdown))

@@ -5,7 +5,7 @@ from typing import Literal
 
 from tyro.conf import Positional
 
-from lddu.predictor import Predictor
+from lddu.cli.folders import load_predictor
 
 
 def export(
@@ -16,16 +16,17 @@ def export(
 ) -> None:
     """Writes a trained model, calibrated and with thresholds, as one file.
 
+    Example: lddu export runs/demo model.lddu
+
     Args:
       folder: A run folder, or one that `Predictor.save` wrote.
       out: A new file. StableHLO is read by lddu.export.load, or as the README.txt in it says.
       format: "stablehlo", which JAX runs, or "onnx", which needs lddu[onnx] to be written.
       platforms: Platforms for StableHLO, out of cpu, cuda, rocm and tpu.
     """
-    from lddu.export import onnx, stablehlo  # here, so that `lddu compare` starts fast
+    from lddu.export import onnx, stablehlo
 
-    inner = folder / "predictor"
-    predictor = Predictor.load(inner if (inner / "predictor.json").exists() else folder)
+    predictor = load_predictor(folder)
     if format == "onnx":
         path, target = onnx.export_onnx(predictor, out), "ONNX"
     else:

@@ -2,6 +2,7 @@
 
 import functools
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import jax
@@ -9,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from lddu.calibration import Identity
+from lddu.callbacks.callback import Callback
 from lddu.config import Config
 from lddu.data.batching import check_batch
 from lddu.data.label_names import in_order
@@ -27,6 +29,7 @@ def fit(
     *,
     folder: str | os.PathLike | None = None,
     progress: bool = True,
+    callbacks: Sequence[Callback] = (),
 ) -> Predictor:
     """Trains, chooses the epoch, calibrates and sets thresholds, all of it without test data.
 
@@ -39,7 +42,8 @@ def fit(
       folder: Run folder for the configuration, metrics and checkpoints. A run that was killed
         continues where it stopped when `fit` is called again, also with other `config.execution`
         settings (except `dtype`). None keeps nothing.
-      progress: Whether to show a progress bar.
+      progress: Whether to show a progress bar; without a terminal, a line per epoch.
+      callbacks: What to call while training; see `lddu.callbacks`.
 
     Returns:
       A `Predictor`. With `calibration.method` "choose", every row counts as a group of its own;
@@ -50,7 +54,10 @@ def fit(
         validation, or `folder` holds a run of another configuration or on other data.
       FloatingPointError: If a member's loss stops being finite.
     """
-    return calibrate(train_only(config, train, valid, folder=folder, progress=progress), valid)
+    trained = train_only(
+        config, train, valid, folder=folder, progress=progress, callbacks=callbacks
+    )
+    return calibrate(trained, valid)
 
 
 def train_only(
@@ -60,6 +67,7 @@ def train_only(
     *,
     folder: str | os.PathLike | None = None,
     progress: bool = True,
+    callbacks: Sequence[Callback] = (),
 ) -> Predictor:
     """Trains and chooses the epoch as `fit` does, without calibrating.
 
@@ -69,6 +77,7 @@ def train_only(
       valid: As in `fit`.
       folder: As in `fit`.
       progress: As in `fit`.
+      callbacks: As in `fit`.
 
     Returns:
       A `Predictor` without calibrator (`Identity`), with thresholds of one half.
@@ -89,7 +98,7 @@ def train_only(
         folder = claim(Path(folder), config, train, valid)
         note = functools.partial(note_execution, folder, config)
     rows = [select(batch, config.model) for batch in (train, valid)]
-    trained, normalizer = train_members(config, *rows, folder, progress, note)
+    trained, normalizer = train_members(config, *rows, folder, progress, note, callbacks)
     return Predictor(
         config,
         jax.tree.map(lambda *x: jnp.stack(x), *(member.params for member in trained)),

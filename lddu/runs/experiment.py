@@ -1,10 +1,8 @@
 """An experiment on a data set in three splits: train, calibrate, score, report."""
 
-import dataclasses
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
 
 from lddu import config, files
 from lddu.config import Config
@@ -13,11 +11,9 @@ from lddu.predictor import train_only
 from lddu.runs import evaluation, tables
 from lddu.runs.evaluation import Evaluation
 from lddu.runs.folder import write_run
+from lddu.runs.options import Options, Protocol
 from lddu.runs.predictions import RunPredictions
 from lddu.runs.run import Run
-
-Preset = Literal["paper", "default", "small", "tiny"]
-Protocol = Literal["validation", "official"]
 
 COLUMNS = ("micro_f1", "macro_f1", "jaccard_empty_zero", "jaccard", "auroc", "map", "nll", "ece")
 PROTOCOLS: dict[Protocol, str] = {
@@ -25,30 +21,6 @@ PROTOCOLS: dict[Protocol, str] = {
     "metrics of decisions, chosen on validation; test scored once",
     "official": "SELECTED ON TEST: epoch, and where said threshold, chosen on the test split",
 }
-
-
-@dataclasses.dataclass(frozen=True)
-class Options:
-    """Options of an experiment.
-
-    Attributes:
-      preset: The configuration of `lddu.config` to start from.
-      seeds: Number of models trained from different seeds; scored one by one and as an ensemble.
-      protocol: "validation", or "official" to choose on the TEST split as the official code does.
-      soft: Whether to train on soft labels where the data have them; hard labels are scored.
-      baselines: Whether to fit logistic regression and a random forest too; the prior is always
-        there.
-      set: Changes to the configuration, as in `--set train.epochs=5 loss.contrastive=0`.
-      out: Run folder; a run killed there continues.
-    """
-
-    preset: Preset = "default"
-    seeds: int = 5
-    protocol: Protocol = "validation"
-    soft: bool = True
-    baselines: bool = True
-    set: tuple[str, ...] = ()
-    out: Path = Path("runs/experiment")
 
 
 def configure(dataset: Dataset, options: Options) -> Config:
@@ -63,6 +35,7 @@ def run(
     options: Options,
     title: str,
     published: Sequence[tables.Published] = (),
+    cfg: Config | None = None,
 ) -> Run:
     """Runs an experiment, prints its tables and fills the run folder.
 
@@ -75,6 +48,7 @@ def run(
       options: How to do it.
       title: Headline of the report.
       published: Results of others to show beside ours.
+      cfg: The configuration to train; None for what `configure` makes of the options.
 
     Returns:
       The finished run.
@@ -83,7 +57,7 @@ def run(
       ValueError: If the options do not fit the data, or the run folder holds another run.
     """
     began = time.perf_counter()
-    cfg = configure(dataset, options)
+    cfg = configure(dataset, options) if cfg is None else cfg
     print(dataset.card.to_text(), flush=True)
     files.write_text(options.out / "card.json", dataset.card.to_json())
     trained = evaluate(
@@ -114,7 +88,7 @@ def run(
         protocol=protocol,
         notes=(
             f"Protocol: {protocol}.",
-            f"lddu: mean over {options.seeds} seeds. Figures show {trained.main}.",
+            f"lddu: mean over {cfg.train.members} seeds. Figures show {trained.main}.",
             *(f"Data: {warning}." for warning in dataset.card.warnings),
         ),
         published=published,

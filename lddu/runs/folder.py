@@ -1,15 +1,41 @@
 """A finished run on disk: its predictions, its results and its report."""
 
+import dataclasses
+import json
 import os
 from pathlib import Path
 
+import numpy as np
+
+from lddu import files
+from lddu.config import Config
+from lddu.files import atomic_path
+from lddu.runs.predictions import RunPredictions
 from lddu.runs.report import write_report
-from lddu.runs.results import write_results
+from lddu.runs.results import read_results, write_results
 from lddu.runs.run import Run
+from lddu.runs.scores import Metric
+from lddu.runs.tables import Published
+
+FILE, WEIGHTS = "run.json", "weights.npy"
+# What `run.json` keeps; the rest of a run is in `results.json` and `predictions.npz`.
+_KEPT = (
+    "title",
+    "history",
+    "bound",
+    "metrics",
+    "protocol",
+    "notes",
+    "published",
+    "data_card",
+)
 
 
 def write_run(folder: str | os.PathLike, run: Run) -> Path:
-    """Writes `predictions.npz`, `results.json` and `report.html` into a run folder.
+    """Writes everything about a run into its folder.
+
+    The files are `predictions.npz`, `results.json`, `run.json`, `weights.npy` where the run has
+    modality weights, and `report.html`.
 
     Args:
       folder: The run folder; created if it does not exist.
@@ -19,11 +45,57 @@ def write_run(folder: str | os.PathLike, run: Run) -> Path:
       The path of the report.
 
     Raises:
-      ImportError: If matplotlib, which draws the report, is missing. The other two files are
-        written by then.
-      ValueError: If the run's table has an unknown metric. The other two files are written by then.
+      ImportError: If matplotlib, which draws the report, is missing. The other files are written by
+        then.
+      ValueError: If the run's table has an unknown metric. The other files are written by then.
     """
     folder = Path(folder)
     run.predictions.save(folder)
     write_results(folder, run.table, run.config, run.seconds, run.command)
+    kept = dataclasses.asdict(dataclasses.replace(run, predictions=None, config=None, weights=None))
+    text = json.dumps({name: kept[name] for name in _KEPT}, indent=2, default=float)
+    files.write_text(folder / FILE, text + "\n")
+    if run.weights is not None:
+        with atomic_path(folder / WEIGHTS) as partial, partial.open("wb") as file:
+            np.save(file, np.asarray(run.weights, np.float32))
     return write_report(folder / "report.html", run)
+
+
+def read_run(folder: str | os.PathLike) -> Run:
+    """Reads what `write_run` wrote.
+
+    Args:
+      folder: The run folder.
+
+    Returns:
+      The run.
+
+    Raises:
+      FileNotFoundError: If the folder holds no finished run.
+      ValueError: If a file is damaged, naming it.
+    """
+    folder = Path(folder)
+    predictions, results = RunPredictions.load(folder), read_results(folder)
+    path = folder / FILE
+    try:
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        kept = {name: kept[name] for name in _KEPT}
+        kept["metrics"] = tuple(Metric(*values) for values in kept["metrics"])
+        kept["published"] = tuple(Published(**values) for values in kept["published"])
+        config = Config.from_json(json.dumps(results["config"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{path} is damaged or was not written by lddu: {error}") from error
+    weights = folder / WEIGHTS
+    try:
+        loaded = np.load(weights, allow_pickle=False) if weights.exists() else None
+    except (ValueError, EOFError) as error:
+        raise ValueError(f"{weights} is damaged: {error}") from error
+    return Run(
+        config=config,
+        predictions=predictions,
+        table=results["models"],
+        seconds=results["seconds"],
+        command=results["command"],
+        weights=loaded,
+        **kept,
+    )

@@ -80,7 +80,9 @@ class _Results(TypedDict):
 
 def command_line() -> str:
     """Returns the command that started this process, as one would type it."""
-    return shlex.join(["python", *sys.argv])
+    program, *words = sys.argv
+    start = ["lddu"] if Path(program).stem == "lddu" else ["python", program]
+    return shlex.join([*start, *words])
 
 
 def peak_rss_mb() -> float | None:

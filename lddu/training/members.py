@@ -1,11 +1,12 @@
 """Training of an ensemble: its members at the same time, or one after the other."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
 
+from lddu.callbacks.callback import Callback
 from lddu.config import Config
 from lddu.data.normalize import Normalizer
 from lddu.structs import Batch
@@ -19,6 +20,7 @@ def train_members(
     folder: Path | None = None,
     progress: bool = True,
     note: Callable[[dict[str, Any]], None] | None = None,
+    callbacks: Sequence[Callback] = (),
 ) -> tuple[list[Trained], Normalizer]:
     """Trains all members of an ensemble.
 
@@ -30,6 +32,7 @@ def train_members(
       progress: Whether to show progress bars.
       note: Called before the first step with what the execution settings came to: "devices",
         "processes" and "members_together".
+      callbacks: Hooks; members trained in turn start and end one after the other.
 
     Returns:
       The members, and the normalisation of their inputs.
@@ -54,7 +57,8 @@ def train_members(
         )
     trained = []
     for name, members in groups.items():
-        trained += trainer.run(members, None if folder is None else folder / name, progress)
+        where = None if folder is None else folder / name
+        trained += trainer.run(members, where, progress, callbacks)
     return trained, trainer.normalizer
 
 

@@ -11,8 +11,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from tqdm.auto import tqdm
 
+from lddu.callbacks.callback import Callback, Several, Start
 from lddu.config import Config
 from lddu.data.batching import order
 from lddu.data.labels import base_rate
@@ -23,6 +23,7 @@ from lddu.training.checkpoint import RunFolder
 from lddu.training.history import History, Record, epoch_means
 from lddu.training.optimizer import build_optimizer
 from lddu.training.programs import compile_programs, over_data_set, packs
+from lddu.training.progress import Progress
 from lddu.training.sharding import MEMBERS, place, require_same, training_devices, training_mesh
 from lddu.training.state import TrainState, create_state
 from lddu.training.validation import validation_scores
@@ -112,6 +113,7 @@ class Trainer:
         members: Sequence[int] = (0,),
         folder: str | os.PathLike | None = None,
         progress: bool = True,
+        callbacks: Sequence[Callback] = (),
     ) -> list[Trained]:
         """Trains a group of members.
 
@@ -119,8 +121,8 @@ class Trainer:
           members: Their numbers; with `config.train.seed`, a number determines all randomness.
           folder: Where to keep metrics and checkpoints of the group. A run that was killed
             continues from its last complete epoch, to the same result. None keeps nothing.
-          progress: Whether to show a bar with the loss and the validation scores, means over the
-            members that have not stopped.
+          progress: Whether to show how far the training is, and its scores.
+          callbacks: Hooks, which of several processes the first one calls.
 
         Returns:
           One `Trained` per member.
@@ -142,27 +144,31 @@ class Trainer:
         if history.epoch:
             loaded = files.load(history.epoch, history.last_best, state, kept)
             state, kept = place(loaded, self.mesh, MEMBERS)
-        with self._bar(members, history.epoch, progress) as bar:
-            while running := history.running():
-                epoch, began = history.epoch + 1, time.perf_counter()
-                state, steps = self._epoch(state, epoch, order_keys, step_keys, bar)
-                means = epoch_means(steps)
-                probs = self._evaluate(state.eval_params)
-                seconds = (time.perf_counter() - began) / len(running)
-                records = []
-                for k in running:
-                    row = members.index(k)
-                    scores = validation_scores(probs[row], *self._valid_truth)
-                    record = {"member": k, "epoch": epoch, **means[row], **scores}
-                    history.add({**record, "seconds": seconds})
-                    records.append(history.records[-1])
-                best = [record["member"] for record in records if record["best"]]
-                kept = self.programs.keep(kept, state.eval_params, np.isin(members, best))
-                if files:
-                    files.save(history.records, state, kept if best else None)
-                _show(bar, records)
+        shown = [Progress()] if progress else []
+        hooks = Several([] if jax.process_index() else [*shown, *callbacks])
+        where = files.path if files else None
+        hooks.start(Start(self.config, tuple(members), history.epoch, self._steps_per_epoch, where))
+        while running := history.running():
+            epoch, began = history.epoch + 1, time.perf_counter()
+            state, steps = self._epoch(state, epoch, order_keys, step_keys, hooks)
+            means = epoch_means(steps)
+            probs = self._evaluate(state.eval_params)
+            seconds = (time.perf_counter() - began) / len(running)
+            records = []
+            for k in running:
+                row = members.index(k)
+                scores = validation_scores(probs[row], *self._valid_truth)
+                record = {"member": k, "epoch": epoch, **means[row], **scores}
+                history.add({**record, "seconds": seconds})
+                records.append(history.records[-1])
+            best = [record["member"] for record in records if record["best"]]
+            kept = self.programs.keep(kept, state.eval_params, np.isin(members, best))
+            if files:
+                files.save(history.records, state, kept if best else None)
+            hooks.epoch(records)
         if files:
             files.close()
+        hooks.end(history.records)
         # Through the host, so that predictions are not tied to the devices of the training.
         kept = jax.device_put(jax.device_get(kept))
         return [
@@ -192,7 +198,12 @@ class Trainer:
         return state, order_keys, step_keys
 
     def _epoch(
-        self, state: TrainState, epoch: int, order_keys: list[Array], step_keys: Array, bar: tqdm
+        self,
+        state: TrainState,
+        epoch: int,
+        order_keys: list[Array],
+        step_keys: Array,
+        hooks: Callback,
     ) -> tuple[TrainState, list[dict[str, np.ndarray]]]:
         """Runs the steps of an epoch; the only transfer to the host comes after the last one."""
         orders = [
@@ -200,32 +211,12 @@ class Trainer:
             for key in order_keys
         ]
         index, weights = (np.stack(x) for x in zip(*orders, strict=True))
-        measured = []
+        measured, done = [], (epoch - 1) * self._steps_per_epoch
         # The weights of all members are the same: only the last step has filler rows.
         for rows, at in self._packer.calls(index, self.config.execution.steps_per_dispatch):
             run = self.programs.steps if isinstance(at, slice) else self.programs.step
             state, terms = run(state, self._train, rows, weights[0][at], step_keys)
             measured.append(terms)
-            bar.update(np.size(terms["weight"]) // self._together)
+            done += np.size(terms["weight"]) // self._together
+            hooks.step(done, terms)
         return state, jax.device_get(measured)
-
-    def _bar(self, members: Sequence[int], epoch: int, progress: bool) -> tqdm:
-        """Returns a progress bar over the steps of the run."""
-        cfg = self.config.train
-        one = len(members) == 1
-        return tqdm(
-            total=cfg.epochs * self._steps_per_epoch,
-            initial=epoch * self._steps_per_epoch,
-            desc=f"member {members[0] + 1}/{cfg.members}" if one else f"{len(members)} members",
-            unit="step",
-            disable=not progress or jax.process_index() > 0,
-        )
-
-
-def _show(bar: tqdm, records: Sequence[Record]) -> None:
-    """Shows the loss and the validation scores of an epoch, means over members."""
-    loss, score, micro_f1 = (
-        np.mean([record[name] for record in records])
-        for name in ("train_nll", "valid_nll", "valid_micro_f1")
-    )
-    bar.set_postfix(loss=f"{loss:.4f}", valid_nll=f"{score:.4f}", micro_f1=f"{micro_f1:.3f}")

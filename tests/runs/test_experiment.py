@@ -9,6 +9,7 @@ from lddu.data.card import Findings, make_card
 from lddu.data.dataset import Dataset, Split
 from lddu.predictor import Predictor
 from lddu.runs import experiment, results
+from lddu.runs.options import Options
 from lddu.runs.predictions import RunPredictions
 from lddu.runs.tables import Published
 
@@ -33,7 +34,7 @@ def dataset(tiny_data):
 def honest(dataset, tmp_path_factory):
     """A run under the validation protocol, its folder, and the rows of each pass over data."""
     folder = tmp_path_factory.mktemp("honest")
-    options = experiment.Options("tiny", seeds=2, set=TINY, out=folder)
+    options = Options("tiny", seeds=2, set=TINY, out=folder)
     passes, members = [], Predictor.members
 
     def counted(self, batch, **kwargs):
@@ -47,7 +48,7 @@ def honest(dataset, tmp_path_factory):
 
 
 def test_options_change_the_preset(dataset):
-    options = experiment.Options("tiny", seeds=3, set=("train.epochs=7", "execution.devices=1"))
+    options = Options("tiny", seeds=3, set=("train.epochs=7", "execution.devices=1"))
     cfg = experiment.configure(dataset, options)
     assert (cfg.train.members, cfg.train.epochs, cfg.execution.devices) == (3, 7, 1)
     assert cfg.model.labels == dataset.labels
@@ -92,7 +93,7 @@ def test_the_validation_protocol_does_not_look_at_test_labels(dataset, honest, t
         dataset.labels,
         dataset.card,
     )
-    options = experiment.Options("tiny", seeds=2, set=TINY, out=tmp_path)
+    options = Options("tiny", seeds=2, set=TINY, out=tmp_path)
     experiment.run(other, options, "Flipped")
     first, second = RunPredictions.load(folder), RunPredictions.load(tmp_path)
     for name, model in first.models.items():
@@ -103,7 +104,7 @@ def test_the_validation_protocol_does_not_look_at_test_labels(dataset, honest, t
 
 @pytest.mark.slow
 def test_the_official_protocol_says_so_everywhere(dataset, tmp_path, capsys):
-    options = experiment.Options("tiny", seeds=1, protocol="official", set=TINY, out=tmp_path)
+    options = Options("tiny", seeds=1, protocol="official", set=TINY, out=tmp_path)
     run = experiment.run(dataset, options, "A run", PUBLISHED)
     assert len(run.table) == 4
     assert all("TEST" in name for name in run.table)
