@@ -113,7 +113,7 @@ def choose(
     logits, labels, entries = (np.asarray(x)[counted] for x in data)
     unit = _units(groups, counted, folds)
     weight = entries.sum(axis=1, dtype=np.float64)
-    fold = _folds(unit, weight, folds, seed)
+    fold = assign_folds(unit, weight, folds, seed)
     given, row = np.where(entries > 0, labels, np.nan), entries.max(axis=1)
 
     def fitted(name: str, rows: np.ndarray) -> Calibrator:
@@ -161,8 +161,18 @@ def _units(groups: ArrayLike | None, counted: np.ndarray, folds: int) -> np.ndar
     return unit
 
 
-def _folds(unit: np.ndarray, weight: np.ndarray, folds: int, seed: int) -> np.ndarray:
-    """Returns the (N,) fold of each row: groups, heaviest first, go to the lightest fold."""
+def assign_folds(unit: np.ndarray, weight: np.ndarray, folds: int, seed: int) -> np.ndarray:
+    """Divides groups of rows into folds of about equal weight.
+
+    Args:
+      unit: (N,) group of each row, counted from 0.
+      weight: (N,) weight of each row.
+      folds: Number of folds.
+      seed: Seed of the order of equally heavy groups.
+
+    Returns:
+      (N,) fold of each row: groups, the heaviest first, go to the lightest fold.
+    """
     sizes = np.bincount(unit, weight)
     order = np.random.default_rng(seed).permutation(len(sizes))
     order = order[np.argsort(-sizes[order], kind="stable")]

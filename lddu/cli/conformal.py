@@ -22,8 +22,8 @@ def conformal(
     Example: lddu conformal predictions.csv --false-negative-rate 0.1 -o sets.json
 
     Args:
-      table: Columns prob_<label> and <label>, and perhaps group: a .csv, .tsv or .parquet file, such
-        as `lddu predict` writes for labelled data.
+      table: Columns prob_<label> and <label>, and perhaps group: a .csv, .tsv or .parquet file,
+        such as `lddu predict` writes for labelled data.
       out: JSON file for the fitted sets; `lddu predict --sets` takes it.
       false_negative_rate: Share of a sample's true labels that its set may miss, on average.
       precision: Share of the labels in a set that are true, on average, at least.

@@ -36,4 +36,6 @@ def read(path: Path, split: str, model: "ModelConfig", labelled: bool = False) -
     rows = read_rows(path, shapes, model.labels, None if split == ALL else split)
     if labelled and rows.batch.labels is None:
         raise ValueError(f"{path} has no labels {', '.join(model.labels)}, which are needed here")
-    return rows
+    from lddu.data import adapt
+
+    return rows._replace(batch=adapt(rows.batch, model, missing="allow"))

@@ -3,9 +3,11 @@
 import dataclasses
 import json
 from pathlib import Path
+from typing import Any, TypedDict
 
 from lddu import files
 from lddu.config import Config
+from lddu.files import damage_named, parse_json
 from lddu.runs.options import Protocol
 
 FILE = "train.json"
@@ -59,12 +61,17 @@ class Recipe:
           ValueError: If it is damaged, naming it.
         """
         path = path / FILE if path.is_dir() else path
-        text = path.read_text(encoding="utf-8")
-        try:
-            values = json.loads(text)
-            config = Config.from_json(json.dumps(values.pop("config")))
-            return cls(**values, config=config)
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise ValueError(
-                f"{path} is not the {FILE} of a run that `lddu train` wrote: {error}"
-            ) from error
+        content = path.read_bytes()
+        with damage_named(path):
+            values = parse_json(content, _Recipe)
+            return cls(**{**values, "config": Config.from_json(json.dumps(values["config"]))})
+
+
+class _Recipe(TypedDict):
+    """The content of `train.json`."""
+
+    data: str
+    protocol: Protocol
+    soft: bool
+    baselines: bool
+    config: dict[str, Any]

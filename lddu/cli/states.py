@@ -1,30 +1,51 @@
 """Fitted calibrators and label sets as JSON files with the names of their labels."""
 
 import json
+import reprlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Literal, TypedDict
 
 import numpy as np
 
-from lddu import files
+from lddu.files import damage_named, read_json, write_text
 
 if TYPE_CHECKING:
     from lddu.calibration import Calibrator
     from lddu.calibration.conformal import RiskControl
 
+_FALLBACK = " (a fallback: too few rows, or too weak a model, to show that any threshold will do)"
+
+
+class _Sets(TypedDict):
+    """A file of label sets; JSON's Infinity is the threshold of a label that is in no set."""
+
+    promise: str
+    labels: tuple[str, ...]
+    threshold: np.ndarray
+    found: bool | list[bool]
+    rank: Literal["probability", "share"]
+
+
+class _Calibrator(TypedDict):
+    """A file of a calibrator."""
+
+    method: str
+    labels: tuple[str, ...]
+    type: str
+    state: dict[str, np.ndarray]
+
 
 def write_sets(path: Path, state: "RiskControl", labels: Sequence[str], promise: str) -> Path:
     """Writes fitted label sets, and what they promise in words."""
     content = {
-        "sets": promise,
+        "promise": promise,
         "labels": list(labels),
-        # JSON has no infinity; a label that is in no set has the threshold null.
-        "threshold": _finite(state.threshold),
+        "threshold": np.asarray(state.threshold).tolist(),
         "found": np.asarray(state.found).tolist(),
         "rank": state.rank,
     }
-    return files.write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+    return write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
 
 def read_sets(path: Path, labels: Sequence[str]) -> "RiskControl":
@@ -36,17 +57,12 @@ def read_sets(path: Path, labels: Sequence[str]) -> "RiskControl":
     """
     from lddu.calibration.conformal import RiskControl
 
-    content = _read(path, labels, "sets", "lddu conformal")
-    try:
-        threshold = np.array(content["threshold"], float)
-        threshold = np.where(np.isnan(threshold), np.inf, threshold)
-        found = np.array(content["found"], bool)
+    content = read_json(path, _Sets, infinite=True)
+    _same_labels(path, content["labels"], labels)
+    threshold, found = content["threshold"], np.array(content["found"])
+    with damage_named(path):
         if threshold.shape not in ((), (len(labels),)) or found.shape != threshold.shape:
-            raise ValueError(f"thresholds of shape {threshold.shape} for {len(labels)} labels")
-        if content["rank"] not in ("probability", "share"):
-            raise ValueError(f"rank is {content['rank']!r}")
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{path} is damaged: {error}") from error
+            raise ValueError(f"threshold has shape {threshold.shape} for {len(labels)} labels")
     return RiskControl(threshold, found, content["rank"])
 
 
@@ -66,8 +82,8 @@ def write_calibrator(path: Path, state: "Calibrator", labels: Sequence[str], met
     """Writes a fitted calibrator with the names of its labels."""
     from lddu.calibration import serialization
 
-    content = {"calibrator": method, "labels": list(labels), **serialization.to_json(state)}
-    return files.write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+    content = {"method": method, "labels": list(labels), **serialization.to_json(state)}
+    return write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
 
 def read_calibrator(path: Path, labels: Sequence[str]) -> "Calibrator":
@@ -79,30 +95,14 @@ def read_calibrator(path: Path, labels: Sequence[str]) -> "Calibrator":
     """
     from lddu.calibration import serialization
 
-    content = _read(path, labels, "calibrator", "lddu calibrate")
-    try:
+    content = read_json(path, _Calibrator)
+    _same_labels(path, content["labels"], labels)
+    with damage_named(path):
         return serialization.from_json(content, len(labels))
-    except ValueError as error:
-        raise ValueError(f"{path} is damaged: {error}") from error
 
 
-_FALLBACK = " (a fallback: too few rows, or too weak a model, to show that any threshold will do)"
-
-
-def _finite(values: np.ndarray) -> Any:
-    return np.where(np.isfinite(values), values, None).tolist()
-
-
-def _read(path: Path, labels: Sequence[str], kind: str, command: str) -> dict[str, Any]:
-    """Reads a JSON file of a kind, and checks that it is about these labels."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} is damaged: {error}") from error
-    if not isinstance(content, dict) or kind not in content:
-        raise ValueError(f"{path} was not written by `{command}`")
-    if content.get("labels") != list(labels):
+def _same_labels(path: Path, fitted: Sequence[str], labels: Sequence[str]) -> None:
+    if tuple(fitted) != tuple(labels):
         raise ValueError(
-            f"{path} was fitted for labels {content.get('labels')}, but these are {list(labels)}"
+            f"{path} was fitted for labels {reprlib.repr(fitted)}, but these are {list(labels)}"
         )
-    return content

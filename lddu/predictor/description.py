@@ -7,24 +7,15 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from lddu.calibration import Calibrator, Choice, apply
-from lddu.calibration.calibrators import APPLY
+from lddu.calibration import Choice, serialization
 from lddu.calibration.choice import Score
 from lddu.config import Config
 from lddu.data.normalize import Normalizer
 from lddu.files import converted, damage_named, read_json
 
 FORMAT = 1
-_TYPES = {kind.__name__: kind for kind in APPLY}
-_PROBES = (-30.0, -1.0, 0.0, 1.0, 30.0)  # logits that every calibrator maps to finite ones
-
-
-class _State(TypedDict):
-    type: str
-    state: dict[str, np.ndarray]
 
 
 class _Choice(TypedDict):
@@ -39,7 +30,7 @@ class _Description(TypedDict):
     mean: dict[str, np.ndarray]
     std: dict[str, np.ndarray]
     base_rate: np.ndarray
-    calibrator: _State
+    calibrator: serialization.State
     choice: _Choice | None
     shared_threshold: float
     label_thresholds: np.ndarray
@@ -63,7 +54,7 @@ def to_json(fields: Mapping[str, Any]) -> str:
         "mean": {k: np.asarray(v).tolist() for k, v in normalizer.mean.items()},
         "std": {k: np.asarray(v).tolist() for k, v in normalizer.std.items()},
         "base_rate": np.asarray(fields["base_rate"]).tolist(),
-        "calibrator": _write_state(fields["calibrator"]),
+        "calibrator": serialization.to_json(fields["calibrator"]),
         "choice": None
         if choice is None
         else {"name": choice.name, "scores": [score._asdict() for score in choice.scores]},
@@ -106,7 +97,7 @@ def read(file: Path, config: Config) -> tuple[dict[str, Any], int]:
         for number, record in enumerate(saved["history"]):
             if not {"member", "epoch"} <= record.keys():
                 raise ValueError(f"history[{number}] lacks 'member' or 'epoch'")
-        state = _read_state(saved["calibrator"], len(labels))
+        state = serialization.from_json(saved["calibrator"], len(labels))
         choice = saved["choice"]
         fields = {
             "normalizer": _read_normalizer(saved, config),
@@ -146,42 +137,3 @@ def _shaped(array: np.ndarray, name: str, shape: tuple[int, ...]) -> np.ndarray:
     if array.shape != shape:
         raise ValueError(f"{name} has shape {array.shape}, expected {shape}")
     return array
-
-
-def _write_state(state: Calibrator) -> dict[str, Any]:
-    if type(state) not in APPLY:
-        raise ValueError(
-            f"calibrator is a {type(state).__name__}, must be one of {', '.join(_TYPES)}"
-        )
-    values = {name: np.asarray(x).tolist() for name, x in state._asdict().items()}
-    return {"type": type(state).__name__, "state": values}
-
-
-def _read_state(saved: _State, labels: int) -> Calibrator:
-    kind = _TYPES.get(saved["type"])
-    if kind is None:
-        found = reprlib.repr(saved["type"])
-        raise ValueError(f"calibrator.type is {found}, expected one of {', '.join(_TYPES)}")
-    values = saved["state"]
-    if set(values) != set(kind._fields):
-        raise ValueError(
-            f"calibrator.state holds {reprlib.repr(sorted(values))}; a {kind.__name__} has "
-            f"{sorted(kind._fields)}"
-        )
-    with np.errstate(over="ignore"):  # infinite then, which is refused
-        state = kind(**{name: jnp.asarray(x, float) for name, x in values.items()})
-    for name, x in state._asdict().items():
-        if not np.isfinite(x).all():
-            raise ValueError(f"calibrator.state.{name} is not finite in float32")
-        if not x.size or (x.ndim and x.shape[-1] != labels):
-            raise ValueError(
-                f"calibrator.state.{name} has shape {x.shape}, but there are {labels} labels"
-            )
-    logits = np.tile(np.float32(_PROBES)[:, None], labels)
-    try:
-        mapped = np.asarray(apply(state, logits))
-    except Exception as error:  # JAX raises many kinds
-        raise ValueError(f"calibrator.state does not fit a {kind.__name__}: {error}") from error
-    if mapped.shape != logits.shape or not np.isfinite(mapped).all():
-        raise ValueError(f"calibrator.state is of a {kind.__name__} that maps logits to no others")
-    return state

@@ -4,31 +4,22 @@ import dataclasses
 import json
 import os
 from pathlib import Path
+from typing import TypedDict
 
 import numpy as np
 
 from lddu import files
 from lddu.config import Config
-from lddu.files import atomic_path
+from lddu.files import atomic_path, damage_named, read_json, read_npy
 from lddu.runs.predictions import RunPredictions
 from lddu.runs.report import write_report
+from lddu.runs.results import FILE as RESULTS
 from lddu.runs.results import read_results, write_results
 from lddu.runs.run import Run
 from lddu.runs.scores import Metric
 from lddu.runs.tables import Published
 
 FILE, WEIGHTS = "run.json", "weights.npy"
-# What `run.json` keeps; the rest of a run is in `results.json` and `predictions.npz`.
-_KEPT = (
-    "title",
-    "history",
-    "bound",
-    "metrics",
-    "protocol",
-    "notes",
-    "published",
-    "data_card",
-)
 
 
 def write_run(folder: str | os.PathLike, run: Run) -> Path:
@@ -52,8 +43,10 @@ def write_run(folder: str | os.PathLike, run: Run) -> Path:
     folder = Path(folder)
     run.predictions.save(folder)
     write_results(folder, run.table, run.config, run.seconds, run.command)
-    kept = dataclasses.asdict(dataclasses.replace(run, predictions=None, config=None, weights=None))
-    text = json.dumps({name: kept[name] for name in _KEPT}, indent=2, default=float)
+    kept = {name: getattr(run, name) for name in _Kept.__annotations__}
+    kept["metrics"] = [metric._asdict() for metric in run.metrics]
+    kept["published"] = [dataclasses.asdict(row) for row in run.published]
+    text = json.dumps(kept, indent=2, default=float)
     files.write_text(folder / FILE, text + "\n")
     if run.weights is not None:
         with atomic_path(folder / WEIGHTS) as partial, partial.open("wb") as file:
@@ -76,26 +69,29 @@ def read_run(folder: str | os.PathLike) -> Run:
     """
     folder = Path(folder)
     predictions, results = RunPredictions.load(folder), read_results(folder)
-    path = folder / FILE
-    try:
-        kept = json.loads(path.read_text(encoding="utf-8"))
-        kept = {name: kept[name] for name in _KEPT}
-        kept["metrics"] = tuple(Metric(*values) for values in kept["metrics"])
-        kept["published"] = tuple(Published(**values) for values in kept["published"])
+    kept = read_json(folder / FILE, _Kept, infinite=True)
+    with damage_named(folder / RESULTS):
         config = Config.from_json(json.dumps(results["config"]))
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{path} is damaged or was not written by lddu: {error}") from error
     weights = folder / WEIGHTS
-    try:
-        loaded = np.load(weights, allow_pickle=False) if weights.exists() else None
-    except (ValueError, EOFError) as error:
-        raise ValueError(f"{weights} is damaged: {error}") from error
     return Run(
         config=config,
         predictions=predictions,
         table=results["models"],
         seconds=results["seconds"],
         command=results["command"],
-        weights=loaded,
+        weights=read_npy(weights) if weights.exists() else None,
         **kept,
     )
+
+
+class _Kept(TypedDict):
+    """What `run.json` keeps; the rest of a run is in the other files."""
+
+    title: str
+    history: tuple[dict[str, bool | int | float], ...]
+    bound: str | None
+    metrics: tuple[Metric, ...]
+    protocol: str
+    notes: tuple[str, ...]
+    published: tuple[Published, ...]
+    data_card: str

@@ -120,13 +120,14 @@ class RunPredictions:
                 )
                 for number, name in enumerate(arrays["models"])
             }
-            if not np.isin(arrays["labels"], (0, 1)).all():
-                raise ValueError("labels are not 0 or 1")
+            labels = np.asarray(arrays["labels"], np.float64)
+            if not (np.isnan(labels) | ((labels >= 0) & (labels <= 1))).all():
+                raise ValueError("labels are not in [0, 1]")
             if len(models) < len(arrays["models"]):
                 raise ValueError("models are not unique")
             return cls(
                 arrays["ids"],
-                arrays["labels"],
+                labels,
                 tuple(map(str, arrays["label_names"])),
                 str(arrays["protocol"]),
                 str(arrays["main"]),
@@ -153,7 +154,7 @@ def _check_arrays(found: Mapping[str, Spec]) -> None:
     known = {"ids": (rows,), "label_names": (labels,), "models": (models,)}
     for name, expected in {**known, "protocol": (), "main": ()}.items():
         require(name, "Uiuf" if name == "ids" else "U", expected)
-    require("labels", "iu", (rows, labels))
+    require("labels", "iuf", (rows, labels))
     names = {*known, "labels", "protocol", "main"}
     for number in range(models):
         probs, thresholds = f"probs_{number}", f"thresholds_{number}"

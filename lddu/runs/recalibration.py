@@ -8,6 +8,7 @@ from scipy.special import expit
 from lddu import metrics
 from lddu.calibration import CALIBRATORS, Calibrator, apply, choose, logit
 from lddu.calibration.choice import assign_folds
+from lddu.metrics import checks
 from lddu.runs.probabilities import Probabilities
 
 CHOOSE = "choose"
@@ -51,7 +52,10 @@ def recalibrate(
     if method != CHOOSE and method not in CALIBRATORS:
         raise ValueError(f"method={method!r}; choose one of {CHOOSE}, {', '.join(CALIBRATORS)}")
     labels, logits = table.labelled(), np.asarray(logit(table.probs))
-    fold = assign_folds(table.groups, len(labels), folds, seed)
+    unit = checks.units(table.groups, len(labels), "cross-validation")
+    if not 2 <= folds <= unit.max() + 1:
+        raise ValueError(f"folds={folds} must be at least 2 and at most {unit.max() + 1} groups")
+    fold = assign_folds(unit, checks.row_weights(table.weights, len(labels)), folds, seed)
 
     def fit(rows: np.ndarray) -> tuple[str, Calibrator]:
         weights = rows if table.weights is None else rows * table.weights

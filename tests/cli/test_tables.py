@@ -176,7 +176,7 @@ def test_states_of_other_labels_are_refused(table, tmp_path):
         ({"labels": ["x"]}, "was fitted for labels"),
         ({"threshold": [0.5]}, "is damaged"),
         ({"rank": 3}, "is damaged"),
-        ({"sets": None, "found": "yes"}, "is damaged"),
+        ({"found": "yes"}, "is damaged"),
     ):
         broken = tmp_path / "broken.json"
         broken.write_text(json.dumps({**content, **damage}))

@@ -14,8 +14,9 @@ from lddu.data.tables.detection import complete
 from lddu.data.tables.features import read_features
 from lddu.data.tables.labels import read_labels
 from lddu.data.tables.ragged import Ragged, padded
+from lddu.data.tables.reserved import groups_of, ids_of, weight_of
 from lddu.data.tables.splitting import split as assign
-from lddu.data.tables.table import Table, numbers, texts
+from lddu.data.tables.table import Table, texts
 from lddu.structs import Batch
 
 ALIASES = {
@@ -61,10 +62,10 @@ def build(
       ValueError: If anything does not fit, naming file, row and column.
     """
     findings = Findings()
-    table = dataclasses.replace(table, ids=_ids(table, declaration.id or "id"))
+    table = dataclasses.replace(table, ids=ids_of(table, declaration.id or "id"))
     declaration = complete(table, declaration)
     names, soft, hard = read_labels(table, declaration)
-    groups, weight = _groups(table, declaration.group), _weight(table, declaration.weight)
+    groups, weight = groups_of(table, declaration.group), weight_of(table, declaration.weight)
     splits = _splits(table, declaration.split, soft, groups, options)
     rows = {name: np.flatnonzero(splits == name) for name in SPLITS}
     _check_training(table, names, soft[rows["train"]])
@@ -76,7 +77,7 @@ def build(
     ids = np.array(table.ids)
     made = {
         name: Split(
-            _batch(features, name, chosen, hard, weight, findings, options.steps),
+            batch_of(features, name, chosen, hard, weight, findings, options.steps),
             ids[chosen],
             soft[chosen] if is_soft else None,
             None if groups is None else groups[chosen],
@@ -95,49 +96,6 @@ def build(
         findings,
     )
     return Dataset(*made.values(), labels=names, card=card)
-
-
-def _ids(table: Table, column: str) -> list[str]:
-    ids = texts(table, column)
-    if not ids:
-        raise ValueError(f"{table.name} has no rows")
-    first: dict[str, int] = {}
-    for row, name in enumerate(ids):
-        if not name.strip() or "\0" in name:
-            what = "the id is missing" if not name.strip() else f"id {name!r:.80} has a NUL"
-            raise ValueError(f"{table.where(row, column)}: {what}")
-        if first.setdefault(name, row) != row:
-            raise ValueError(
-                f"{table.where(row, column)}: id {name!r:.80} is also that of "
-                f"{table.where(first[name])}"
-            )
-    return ids
-
-
-def _groups(table: Table, column: str | None) -> np.ndarray | None:
-    if column is None and "group" not in table.columns:
-        return None
-    column = column or "group"
-    cells = texts(table, column)
-    for row, cell in enumerate(cells):
-        if not cell.strip():
-            raise ValueError(f"{table.where(row, column)}: the group is missing")
-    return np.array(cells)
-
-
-def _weight(table: Table, column: str | None) -> np.ndarray | None:
-    if column is None and "weight" not in table.columns:
-        return None
-    column = column or "weight"
-    values = numbers(table, column)
-    bad = ~(np.isfinite(values) & (values >= 0))
-    if bad.any():
-        row = int(bad.argmax())
-        got = "none" if np.isnan(values[row]) else f"{values[row]:g}"
-        raise ValueError(
-            f"{table.where(row, column)}: a weight must be a number of at least 0, got {got}"
-        )
-    return values.astype(np.float32)
 
 
 def _splits(
@@ -183,21 +141,33 @@ def _check_training(table: Table, names: Sequence[str], labels: np.ndarray) -> N
             )
 
 
-def _batch(
+def batch_of(
     features: Mapping[str, Ragged],
     split: str,
     rows: np.ndarray,
-    hard: np.ndarray,
+    hard: np.ndarray | None,
     weight: np.ndarray | None,
     findings: Findings,
     steps: int | Mapping[str, int] | None,
 ) -> Batch:
+    """Returns the chosen rows as a batch.
+
+    Args:
+      features: Modality -> sequences of all rows.
+      split: What findings and errors call the rows.
+      rows: (n,) numbers of the rows.
+      hard: (N, C) labels of all rows, or None.
+      weight: (N,) weights of all rows, or None.
+      findings: Collects what is cut or repaired.
+      steps: Longest sequence wanted, for all modalities or by name; None keeps all steps.
+    """
     modalities = {}
     for name, ragged in features.items():
         longest = steps.get(name) if isinstance(steps, Mapping) else steps
         modalities[name] = padded(ragged, rows, f"{split}, {name}", findings, longest)
     present = {name: m.mask.any(1) for name, m in modalities.items()}
-    return Batch(modalities, present, hard[rows], None if weight is None else weight[rows])
+    labels, weight = (None if x is None else x[rows] for x in (hard, weight))
+    return Batch(modalities, present, labels, weight)
 
 
 def _warn(splits: Mapping[str, Split], names: Sequence[str], findings: Findings) -> None:

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 
 from lddu.data.dataset import SPLITS
-from lddu.data.tables.building import groups_of, ids_of
 from lddu.data.tables.declaration import FILE, read_declaration
 from lddu.data.tables.detection import complete
 from lddu.data.tables.labels import read_labels
 from lddu.data.tables.loading import read_table
+from lddu.data.tables.reserved import groups_of, ids_of
 from lddu.data.tables.splitting import split
 from lddu.files import atomic_path
 

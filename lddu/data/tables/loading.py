@@ -57,7 +57,7 @@ def load_table(
     folder = path if path.is_dir() else path.parent
     declared = read_declaration(folder / FILE) if declaration is None else declare(declaration)
     if path.is_dir():
-        path = _choose(folder, declared)
+        path = choose(folder, declared)
     files = [path] + ([folder / FILE] if declaration is None and (folder / FILE).exists() else [])
     sources = [read_source(file, progress=progress) for file in files]
     return build(read_table(path), declared, Options(steps, shares, seed, progress), sources)
@@ -75,7 +75,8 @@ def read_table(path: Path) -> Table:
     return _READERS[kind](path)
 
 
-def _choose(folder: Path, declaration: Declaration) -> Path:
+def choose(folder: Path, declaration: Declaration) -> Path:
+    """Returns the table of a folder; ValueError lists the tables unless there is one."""
     if declaration.table is not None:
         path = folder / declaration.table
         if not path.is_file() or path.resolve().parent != folder.resolve():

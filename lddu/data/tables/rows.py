@@ -9,13 +9,14 @@ from typing import NamedTuple
 import numpy as np
 
 from lddu.data.card import Findings
-from lddu.data.tables.building import ALIASES, batch_of, groups_of, ids_of, weight_of
+from lddu.data.tables.building import ALIASES, batch_of
 from lddu.data.tables.declaration import FILE, read_declaration
 from lddu.data.tables.detection import complete
 from lddu.data.tables.features import read_features
 from lddu.data.tables.labels import read_labels
 from lddu.data.tables.loading import choose, read_table
-from lddu.data.tables.table import texts
+from lddu.data.tables.reserved import groups_of, ids_of, weight_of
+from lddu.data.tables.table import Table, texts
 from lddu.structs import Batch
 
 
@@ -92,7 +93,7 @@ def read_rows(
     return Rows(np.array(table.ids)[rows], batch, None if groups is None else groups[rows])
 
 
-def _rows(table, column: str, split: str | None) -> np.ndarray:
+def _rows(table: Table, column: str, split: str | None) -> np.ndarray:
     """Returns the numbers of the rows of a split."""
     if split is None:
         return np.arange(table.rows)
