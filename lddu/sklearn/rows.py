@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 from scipy.sparse import issparse
 
-from lddu.data.batching import from_sequences, take
+from lddu.data.batching import take
+from lddu.data.sequences import from_sequences
 from lddu.structs import Batch
 
 TABLE = "table"  # the one modality of a table

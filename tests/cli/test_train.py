@@ -54,7 +54,7 @@ def test_a_stopped_run_says_how_to_go_on(place, monkeypatch, capsys, tmp_path):
         (["nowhere"], "nowhere does not exist"),
         (["mydata", "--set", "train.epoch=1"], "no field 'train.epoch'"),
         (["mydata", "--set", "train.epochs"], "is not of the form path=value"),
-        (["--config", "mydata/dataset.json"], "is not the train.json of a run"),
+        (["--config", "mydata/dataset.json"], "dataset.json is damaged: unknown key"),
         (["undivided"], "has no column 'split'"),
     ],
 )

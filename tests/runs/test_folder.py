@@ -10,7 +10,7 @@ def test_a_run_folder_holds_predictions_results_and_report(make_run, tmp_path):
     path = folder.write_run(tmp_path / "new", run)
     assert path == tmp_path / "new" / "report.html"
     names = {file.name for file in path.parent.iterdir()}
-    assert names == {"predictions.npz", "results.json", "report.html"}
+    assert names == {"predictions.npz", "results.json", "run.json", "weights.npy", "report.html"}
     assert "A run" in path.read_text(encoding="utf-8")
     stored = results.read_results(path.parent)
     assert stored["models"] == run.table
@@ -27,4 +27,24 @@ def test_a_run_that_cannot_be_drawn_keeps_its_figures(make_run, tmp_path, monkey
     monkeypatch.setattr(folder, "write_report", fail)
     with pytest.raises(ImportError):
         folder.write_run(tmp_path, make_run())
-    assert {file.name for file in tmp_path.iterdir()} == {"predictions.npz", "results.json"}
+    assert not (tmp_path / "report.html").exists()
+    assert RunPredictions.load(tmp_path).main == "lddu"
+
+
+def test_a_run_is_read_back_whole(make_run, tmp_path):
+    run = make_run()
+    folder.write_run(tmp_path, run)
+    read = folder.read_run(tmp_path)
+    for name in ("title", "config", "table", "seconds", "command", "bound", "metrics", "data_card"):
+        assert getattr(read, name) == getattr(run, name)
+    for name in ("notes", "published", "history"):
+        assert tuple(getattr(read, name)) == tuple(getattr(run, name))
+    np.testing.assert_allclose(read.weights, run.weights, rtol=1e-6)
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"title": 3}', "{" * 2000, '{"title": "x"}'])
+def test_a_damaged_run_is_named(make_run, tmp_path, content):
+    folder.write_run(tmp_path, make_run())
+    (tmp_path / "run.json").write_text(content)
+    with pytest.raises(ValueError, match=r"run\.json is damaged"):
+        folder.read_run(tmp_path)

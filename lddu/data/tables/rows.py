@@ -79,7 +79,7 @@ def read_rows(
     findings, features = Findings(), {}
     for name, (width, _) in shapes.items():
         if name in declared.modalities:
-            source = dataclasses.replace(declared.modalities[name], features=width)
+            source = declared.modalities[name]._replace(features=width)
             features[name], _ = read_features(table, name, source, findings, progress=False)
     if not features:
         raise ValueError(

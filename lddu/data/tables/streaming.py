@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from lddu.data.batching import pad
+from lddu.data.sequences import pad
 from lddu.structs import Batch
 
 
