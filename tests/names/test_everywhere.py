@@ -51,6 +51,7 @@ VALUES = {
     "coverage": 0.5,
     "resamples": 20,
     "draws": 20,
+    "max_weight": 20.0,
     "folds": 2,
     "average": "none",
     "per_label": True,
