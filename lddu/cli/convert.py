@@ -31,6 +31,7 @@ def convert(
       modalities: name:features:length of each modality, in the order vision, audio, text.
       set: Changes to the preset `paper`, such as model.encoder.layers=3.
     """
+    import jax
     import numpy as np
 
     from lddu import config
@@ -40,7 +41,8 @@ def convert(
 
     if source.is_dir():
         predictor = load_predictor(source)
-        state = weights.to_official(predictor.network.member_params(0), predictor.config)
+        params = jax.tree.map(lambda x: np.asarray(x[0]), predictor.params)
+        state = weights.to_official(params, predictor.config)
         with atomic_path(out) as partial, partial.open("wb") as file:
             np.savez(file, **state)
         print(f"{out}: {len(state)} arrays under their official names")

@@ -7,8 +7,9 @@ Where the number of independent rows matters (`ece_debiased`, `ece_noise_floor`,
 `bootstrap`) it is one row of more importance, and in `selective` a share of the coverage. A row of
 weight 0 is as good as absent, and the scale of weights does not matter.
 
-- `multilabel`: decisions (`threshold`), which of them are `wrong`, and their quality: `jaccard`,
-  `hamming_loss`, `exact_match`, `precision`, `recall`, `f1`.
+- `decisions`: decisions (`threshold`), and which of them are `wrong`.
+- `multilabel`: the quality of decisions: `jaccard`, `hamming_loss`, `exact_match`, `precision`,
+  `recall`, `f1`.
 - `ranking`: how well probabilities rank samples: `auroc`, `average_precision`.
 - `calibration`: `nll`, `brier`, `reliability`, `ece`, `mce`; soft labels are allowed.
 - `debiased`, `noise_floor`, `calibration_interval`: `ece_debiased`, `ece_noise_floor` and
@@ -32,6 +33,7 @@ from lddu.metrics.bootstrap import bootstrap, paired_bootstrap
 from lddu.metrics.calibration import Reliability, brier, ece, mce, nll, reliability
 from lddu.metrics.calibration_interval import ece_interval
 from lddu.metrics.debiased import ece_debiased
+from lddu.metrics.decisions import threshold, wrong
 from lddu.metrics.decomposition import BrierDecomposition, brier_decomposition, sharpness
 from lddu.metrics.error_detection import ErrorDetection, error_detection
 from lddu.metrics.intervals import Difference, Interval
@@ -42,8 +44,6 @@ from lddu.metrics.multilabel import (
     jaccard,
     precision,
     recall,
-    threshold,
-    wrong,
 )
 from lddu.metrics.noise_floor import NoiseFloor, ece_noise_floor
 from lddu.metrics.ranking import auroc, average_precision

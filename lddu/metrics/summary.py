@@ -16,6 +16,7 @@ from lddu.metrics import (
     ranking,
     selective,
 )
+from lddu.metrics.decisions import threshold
 from lddu.names import named
 
 _DECISIONS: dict[str, Callable[..., float]] = {
@@ -93,9 +94,9 @@ def summarise(
                 f"{', '.join(DECISION_METRICS)}"
             )
         cuts = {name: thresholds.get(name, 0.5) for name in DECISION_METRICS}
-        decisions = {name: multilabel.threshold(probs, cut) for name, cut in cuts.items()}
+        decisions = {name: threshold(probs, cut) for name, cut in cuts.items()}
     else:
-        decisions = dict.fromkeys(DECISION_METRICS, multilabel.threshold(probs, thresholds))
+        decisions = dict.fromkeys(DECISION_METRICS, threshold(probs, thresholds))
     _warn(entries)
     with averaging.silent():
         scores = _scores(entries, labels, weights, decisions)

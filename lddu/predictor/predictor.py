@@ -12,7 +12,7 @@ import numpy as np
 from lddu.calibration import Calibrator, Choice, Identity
 from lddu.config import Config
 from lddu.data.normalize import Normalizer
-from lddu.metrics.multilabel import threshold
+from lddu.metrics.decisions import threshold
 from lddu.predictor import storage
 from lddu.predictor.combination import combine, member_probs, of_labels
 from lddu.predictor.dropout import dropout_members, has_dropout

@@ -1,11 +1,9 @@
 """Predictions as named columns, and the files that hold columns: CSV, Parquet, JSON lines, npz."""
 
 import csv
-import importlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 
@@ -81,7 +79,6 @@ def write(path: Path, columns: Columns) -> Path:
 
     Raises:
       ValueError: If the ending is another one.
-      ImportError: If pyarrow, which writes Parquet, is missing.
     """
     if path.suffix not in _WRITERS:
         raise ValueError(f"{path}: the name must end in {', '.join(_WRITERS)}")
@@ -103,21 +100,11 @@ def _write_jsonl(path: Path, columns: Columns) -> None:
             file.write(json.dumps(dict(zip(columns, row, strict=True)), ensure_ascii=False) + "\n")
 
 
-def _parquet() -> ModuleType:
-    """Returns the module that reads and writes Parquet.
-
-    Raises:
-      ImportError: If pyarrow is missing.
-    """
-    try:
-        return importlib.import_module("pyarrow.parquet")
-    except ImportError as error:
-        raise ImportError("Parquet needs pyarrow: pip install 'lddu[data]'") from error
-
-
 def _write_parquet(path: Path, columns: Columns) -> None:
-    writer = _parquet()
-    writer.write_table(writer.pa.table({k: _plain(x) for k, x in columns.items()}), path)
+    import pyarrow
+    import pyarrow.parquet
+
+    pyarrow.parquet.write_table(pyarrow.table({k: _plain(x) for k, x in columns.items()}), path)
 
 
 def _write_npz(path: Path, columns: Columns) -> None:
@@ -129,8 +116,8 @@ def _plain(column: np.ndarray) -> list:
     """Returns Python values; unknown numbers, NaN, become None."""
     values = column.tolist()
     if column.dtype.kind == "f":
-        # The shortest digits that give the value back in its own precision.
-        values = [None if v != v else float(str(x)) for v, x in zip(values, column, strict=True)]
+        # All digits, so that a threshold fitted on the file is the same for the model.
+        values = [None if x != x else x for x in values]
     return values
 
 

@@ -4,6 +4,7 @@ import csv
 import json
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from lddu import calibration, cli, metrics
@@ -45,8 +46,6 @@ def test_predictions_are_those_of_the_predictor(table, predictor, tiny_data):
 
 @pytest.mark.parametrize("suffix", ["jsonl", "npz", "parquet"])
 def test_other_forms_hold_the_same(table, tmp_path, suffix):
-    if suffix == "parquet":
-        pytest.importorskip("pyarrow", reason="pyarrow is not installed")
     out = tmp_path / f"predictions.{suffix}"
     cli.main(["predict", "runs/mine", "mydata", "--split", "test", "-o", str(out)])
     name = next(k for k in csv.DictReader(table.open()).fieldnames if k.startswith("prob_"))
@@ -56,7 +55,7 @@ def test_other_forms_hold_the_same(table, tmp_path, suffix):
     elif suffix == "npz":
         values = np.load(out)[name]
     else:
-        values = __import__("pyarrow.parquet").parquet.read_table(out).column(name).to_pylist()
+        values = pq.read_table(out).column(name).to_pylist()
     np.testing.assert_allclose(values, expected, rtol=1e-6)
 
 
