@@ -34,7 +34,6 @@ def test_every_row_keeps_what_its_corpus_has():
     np.testing.assert_array_equal(batch.weight, [1, 1, 2, 0.5, 0])
     np.testing.assert_array_equal(merged.corpus, ["speech"] * 2 + ["film"] * 3)
     np.testing.assert_array_equal(merged.row, [0, 1, 0, 1, 2])
-    assert list(batch.modalities) == ["text", "audio", "vision"]
     shapes = {name: m.values.shape for name, m in batch.modalities.items()}
     assert shapes == {"text": (5, 6, 3), "audio": (5, 1, 2), "vision": (5, 3, 5)}
     for (part, _), rows in ((speech(), slice(0, 2)), (film(), slice(2, 5))):

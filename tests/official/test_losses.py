@@ -56,11 +56,12 @@ class TestOfficialSpread:
 
     def test_weights_count_by_their_ratios(self):
         weights = np.float32([2, 0, 1, 0.5, 0, 4])
-        v = np.where(weights[:, None] > 0, np.exp(SPREAD.astype(float)), 0)
-        relative = 4 * weights[:, None] / weights.sum()
+        rows = weights > 0
+        relative = 4 * weights[rows, None] / weights.sum()
+        v = np.exp(SPREAD[rows].astype(float))
         v /= (relative * v).sum()
-        c = softmax(expit(self.logits.astype(float)), axis=1)
-        want = (relative * (rel_entr(c, v) + rel_entr(v, c)))[weights > 0].sum() / (2 * 4 * 3)
+        c = softmax(expit(self.logits[rows].astype(float)), axis=1)
+        want = (relative * (rel_entr(c, v) + rel_entr(v, c))).sum() / (2 * 4 * 3)
         for scale in np.float32([1, 1e-20, 1e20]):
             got = spread_loss(SPREAD, self.logits, scale * weights)
             np.testing.assert_allclose(got, want, rtol=1e-4)
