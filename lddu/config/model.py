@@ -111,8 +111,8 @@ class ModelConfig:
       samples: Number of reparameterised samples for E[sigmoid(logit)] in training; 0 uses the
         closed form.
       expectation_terms: Number of terms of that closed form: from 3, with an error of 0.04 in the
-        log-odds, to 9, where it reaches the rounding of float32; 0 uses the probit approximation
-        instead. See `lddu.gaussian.expected_sigmoid_logit`.
+        log-odds, to 9, where it reaches the rounding of float32, and at most 20; 0 uses the probit
+        approximation instead. See `lddu.gaussian.expected_sigmoid_logit`.
     """
 
     modalities: tuple[ModalityConfig, ...]
@@ -150,8 +150,8 @@ class ModelConfig:
         )
 
         require(
-            self.expectation_terms == 0 or self.expectation_terms >= 3,
-            f"model: expectation_terms={self.expectation_terms} must be 0 or at least 3",
+            self.expectation_terms == 0 or 3 <= self.expectation_terms <= 20,
+            f"model: expectation_terms={self.expectation_terms} must be 0 or from 3 to 20",
         )
 
     @property

@@ -8,9 +8,11 @@ from typing import Any, TypedDict
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.experimental import multihost_utils
 
 from lddu.files import (
+    Spec,
     check_unchanged,
     checksums,
     converted,
@@ -139,6 +141,12 @@ class RunFolder:
         """Reads arrays like those given, unless their files have changed."""
         self._check(f"{folder}/{epoch}")
         try:
+            found = _specs(checkpoints.checkpointables_metadata(epoch).metadata)
+            for name, spec in (expected := _specs(like)).items():
+                if found.get(name) != spec:
+                    raise ValueError(f"{name} is {found.get(name, 'missing')}, expected {spec}")
+            if more := sorted(found.keys() - expected.keys()):
+                raise ValueError(f"it has more arrays, {more[:3]}")
             loaded = checkpoints.load_checkpointables(epoch, jax.tree.map(_abstract, like))
         except Exception as error:  # orbax raises many kinds
             raise self._damaged(error) from error
@@ -177,6 +185,17 @@ def _numbered(tree: Any) -> dict[str, Any]:
     Empty arrays (a bank of size 0), which orbax refuses, are left out.
     """
     return {f"{i:05d}": leaf for i, leaf in enumerate(jax.tree.leaves(tree)) if leaf.size}
+
+
+def _specs(tree: Any) -> dict[str, Spec]:
+    """Returns shapes and types of the leaves, by their paths."""
+    leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
+    return {
+        jax.tree_util.keystr(path, simple=True, separator="/"): Spec(
+            tuple(leaf.shape), np.dtype(leaf.dtype)
+        )
+        for path, leaf in leaves
+    }
 
 
 def _abstract(x: jax.Array) -> jax.ShapeDtypeStruct:

@@ -29,7 +29,7 @@ def description_of(saved):
 def test_predictor_json(saved, read_damaged):
     file, read = description_of(saved)
     read_damaged(read, file, 300)
-    values = {"null": "null", "deep": "[" * 10_000}
+    values = {"null": "null", "deep list": "[" * 10_000}
     read_damaged(lambda: Predictor.load(saved), file, 40, values=values)
 
 
