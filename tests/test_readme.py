@@ -52,6 +52,7 @@ SHORTER = {
     "experiments/robustness.py": (
         f"--fusions precision --samples 100 --test-samples 50 --epochs 1 --seeds 1 --set {SMALL}"
     ),
+    "experiments/calibrate_sklearn.py": "--samples 100 --trees 5 --method platt",
     "experiments/mosei.py": f"--preset tiny --seeds 1 --set train.epochs=1 {SMALL}",
     "experiments/m3ed.py": f"--preset tiny --seeds 1 --set train.epochs=1 {SMALL}",
 }

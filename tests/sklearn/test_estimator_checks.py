@@ -1,17 +1,11 @@
 """scikit-learn's own checks of estimators; each that is expected to fail is named here with why."""
 
-from types import SimpleNamespace
-
-import numpy as np
 import pytest
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-import lddu.sklearn.classifier
-from lddu.data.batching import check_batch
-from lddu.data.normalize import fit_normalizer, normalize
 from lddu.sklearn import LDDUClassifier, MultiLabelCalibrator
 
 EXPECTED_TO_FAIL = {
@@ -49,38 +43,6 @@ CALIBRATORS = [
     MultiLabelCalibrator(FOREST, method="temperature", cv=2),
     MultiLabelCalibrator(OneVsRestClassifier(LogisticRegression()), method="platt", cv=2),
 ]
-
-
-class LeastSquares:
-    """Stands in for a trained and calibrated `Predictor`."""
-
-    def __init__(self, config, train):
-        self.config, self.normalizer = config, fit_normalizer(train)
-        root = np.sqrt(np.ones(train.size) if train.weight is None else train.weight)[:, None]
-        wanted = 8 * train.labels - 4
-        self.slopes = np.linalg.lstsq(root * self.features(train), root * wanted, rcond=None)[0]
-
-    def features(self, batch):
-        values = normalize(batch, self.normalizer).modalities["table"].values[:, 0]
-        return np.concatenate([values, np.ones((len(values), 1))], axis=1)
-
-    def predict(self, batch, fields):
-        check_batch(batch, self.config.model)
-        return SimpleNamespace(logits=self.features(batch) @ self.slopes)
-
-
-@pytest.fixture
-def least_squares(monkeypatch):
-    """Puts least squares in place of the network, for checks of all that is around it."""
-
-    def train_only(config, train, valid, folder, progress):
-        for batch in (train, valid):
-            check_batch(batch, config.model, labelled=True)
-        return LeastSquares(config, train)
-
-    module = lddu.sklearn.classifier
-    monkeypatch.setattr(module, "train_only", train_only)
-    monkeypatch.setattr(module, "calibrate", lambda predictor, valid, groups: predictor)
 
 
 @parametrize_with_checks(CALIBRATORS, expected_failed_checks=expected_to_fail)
