@@ -29,10 +29,20 @@ def defined(values: np.ndarray, why: str = NOTHING_KNOWN) -> np.ndarray:
     return kept
 
 
-def macro(values: np.ndarray, why: str = NOTHING_KNOWN) -> float:
-    """Returns the mean over labels of their values (C,), as `defined`; NaN if none has one."""
-    kept = defined(values, why)
-    return float(np.mean(values[kept])) if kept.any() else float("nan")
+def over_labels(values: np.ndarray, average: str, why: str = NOTHING_KNOWN) -> float | np.ndarray:
+    """Returns values averaged over labels.
+
+    Args:
+      values: (C,) values of labels, NaN where undefined, or () if labels were pooled.
+      average: "none" returns them as they are; anything else a float, the mean of the defined.
+      why: What undefined labels lack.
+    """
+    if average == "none":
+        return values
+    if values.ndim:
+        kept = defined(values, why)
+        values = np.mean(values[kept]) if kept.any() else np.nan
+    return float(values)
 
 
 def warn(left_out: Mapping[str, np.ndarray]) -> None:

@@ -198,15 +198,15 @@ def _scores(
             f"{calls[0]} has no bootstrap interval, because noise pushes it away from its bound in "
             "every resample once more; use metrics.ece_interval for the calibration error"
         )
-    estimates = np.stack([_values(like, like), *(_values(metric(*v), like) for v in views[1:])])
     samples = itertools.chain(_draws(unit, resamples, seed), _parts(unit, seed))
     if progress:
         from tqdm.auto import tqdm
 
         samples = tqdm(samples, total=resamples + min(units, PARTS), desc="bootstrap")
     with averaging.silent():
+        others = [_values(metric(*view), like) for view in views[1:]]
         tables = [[_score(metric, v, sample, like) for v in views] for sample in samples]
-    tables = np.stack(tables, axis=1)
+    estimates, tables = np.stack([_values(like, like), *others]), np.stack(tables, axis=1)
     undefined = ~np.isfinite(tables) | np.isnan(estimates)[:, None]
     tables = np.where(undefined, np.nan, tables)
     return _Scores(like, estimates, tables[:, :resamples], tables[:, resamples:], units)

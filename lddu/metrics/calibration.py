@@ -188,7 +188,7 @@ def ece(
     counts, gaps = _gaps(probs, labels, bins, average, binning, weights)
     total = np.sum(counts, axis=-1)
     errors = np.sum(counts * gaps, axis=-1) / np.where(total > 0, total, np.nan)
-    return _averaged(errors, average)
+    return averaging.over_labels(errors, average)
 
 
 @named(returns="labels")
@@ -228,7 +228,8 @@ def mce(
       Naeini et al., "Obtaining Well Calibrated Probabilities Using Bayesian Binning", AAAI 2015.
     """
     counts, gaps = _gaps(probs, labels, bins, average, binning, weights)
-    return _averaged(np.where(counts.any(-1), np.max(gaps, axis=-1), np.nan), average)
+    errors = np.where(counts.any(-1), np.max(gaps, axis=-1), np.nan)
+    return averaging.over_labels(errors, average)
 
 
 def _gaps(
@@ -244,10 +245,3 @@ def _gaps(
     per_label = average != "pooled"
     diagram = reliability(probs, labels, bins, per_label, binning, weights=weights)
     return diagram.counts, np.nan_to_num(np.abs(diagram.observed - diagram.mean_prob))
-
-
-def _averaged(errors: np.ndarray, average: str) -> float | np.ndarray:
-    """Returns errors () or (C,) as a float, or as they are for "none"."""
-    if average == "none":
-        return errors
-    return averaging.macro(np.atleast_1d(errors))

@@ -8,12 +8,14 @@ from scipy import sparse
 
 from lddu.metrics import averaging, checks
 from lddu.metrics.bins import Average, Binning, Bins, Cells, assign, cells
+from lddu.metrics.boundary import marked
 from lddu.metrics.debiased import TOO_FEW, squared_errors
 from lddu.metrics.intervals import Interval
 from lddu.names import named
 
 
 @named(returns="labels")
+@marked
 def ece_interval(
     probs: ArrayLike,
     labels: ArrayLike,
@@ -98,8 +100,7 @@ def ece_interval(
     columns = [
         checks.Entries(*(x[:, [c]] for x in entries)) for c in range(entries.values.shape[1])
     ]
-    with averaging.silent():
-        ends = np.array([interval(column) for column in columns])
+    ends = np.array([interval(column) for column in columns])
     return Interval(*ends.T, np.full(len(ends), draws), "inversion")
 
 
@@ -119,7 +120,7 @@ def _interval(
     unit = checks.groups(unit[known], len(probs))
     grid = assign(probs, weights, bins, average == "macro", binning)
     squares = squared_errors(grid, unit, probs - labels, weights)
-    square = averaging.macro(np.atleast_1d(squares), TOO_FEW)
+    square = averaging.over_labels(squares, average, TOO_FEW)
     if np.isnan(square):
         return np.nan, np.nan, np.nan
     gaps = _gaps(grid, unit, probs, labels, weights)

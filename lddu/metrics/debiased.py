@@ -73,9 +73,8 @@ def ece_debiased(
     probs, labels, weights = checks.entries_of_probs(probs, labels, weights)
     unit = checks.groups(groups, len(probs))
     grid = assign(probs, weights, bins, average != "pooled", binning)
-    errors = np.atleast_1d(squared_errors(grid, unit, probs - labels, weights))
-    if average != "none":
-        errors = averaging.macro(errors, TOO_FEW)
+    squares = squared_errors(grid, unit, probs - labels, weights)
+    errors = averaging.over_labels(squares, average, TOO_FEW)
     if not squared:
         errors = np.sqrt(np.maximum(errors, 0))  # keeps NaN
     return errors if average == "none" else float(errors)

@@ -149,7 +149,7 @@ def sharpness(
     probs, _, weights = checks.entries_of_probs(probs, labels, weights)
     axis = None if average == "pooled" else 0
     spread = _mean(np.square(probs - _mean(probs, weights, axis)), weights, axis)
-    return spread if average == "none" else averaging.macro(np.atleast_1d(spread))
+    return averaging.over_labels(spread, average)
 
 
 def _mean(values: np.ndarray, weights: np.ndarray, axis: int | None) -> np.ndarray:

@@ -228,8 +228,7 @@ def _ratio(
 ) -> float | np.ndarray:
     """Returns the averaged quotient, 0 where the denominator is 0, NaN for labels never known."""
     score = np.where(denominator > 0, numerator / np.where(denominator > 0, denominator, 1), 0.0)
-    score = np.where(counts.known > 0, score, np.nan)
-    return score if average == "none" else averaging.macro(np.atleast_1d(score))
+    return averaging.over_labels(np.where(counts.known > 0, score, np.nan), average)
 
 
 def _sets(

@@ -140,5 +140,4 @@ def _averaged(
     both = (positives > 0) & np.any(absent > 0, axis=0)
     # Only rounding of weighted sums can bring a score above 1.
     scores = np.minimum(sums / np.where(both, positives * divisor, 1), 1)
-    scores = np.where(both, scores, np.nan)
-    return scores if average == "none" else averaging.macro(scores, averaging.ONE_CLASS)
+    return averaging.over_labels(np.where(both, scores, np.nan), average, averaging.ONE_CLASS)

@@ -247,6 +247,7 @@ def test_a_progress_bar_and_jax_arrays_change_nothing(capsys):
         lambda p, y: metrics.ece(p, y, binning="mass"),
         lambda p, y: np.sqrt(metrics.ece_debiased(p, y, squared=True)),
         lambda p, y: metrics.brier_decomposition(p, y).reliability,
+        lambda p, y: metrics.ece_interval(p, y, draws=2).estimate,
     ],
 )
 def test_calibration_errors_are_refused_with_what_to_use(metric):
