@@ -13,10 +13,10 @@ from lddu.predictor import train_only
 from lddu.training.trainer import Trainer
 
 LAW = SyntheticConfig(
-    labels=("a", "b", "c"), features=(("x", 3), ("y", 2)), length=(("x", 4), ("y", 2)), missing=0.2
+    labels=("a", "b", "c"), features=(("x", 5), ("y", 4)), length=(("x", 4), ("y", 2)), missing=0.2
 )
 CONFIG = config.replace(
-    config.tiny({"x": (3, 4), "y": (2, 2)}, ("a", "b", "c", "never")),
+    config.tiny({"x": (5, 4), "y": (4, 2)}, ("a", "b", "c", "never")),
     {
         "model.encoder.hidden": 4,
         "model.encoder.feed_forward": 4,
