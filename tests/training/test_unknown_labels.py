@@ -19,10 +19,11 @@ CONFIG = config.replace(
     config.tiny({"x": (5, 4), "y": (4, 2)}, ("a", "b", "c", "never")),
     {
         "model.encoder.hidden": 4,
-        "model.encoder.feed_forward": 4,
+        "model.encoder.layers": 0,  # compiles soon
         "model.latent": 2,
         "model.latent_hidden": (),
         "loss.bank_size": 64,
+        "loss.unimodal": 0.0,
         "train.batch_size": 16,
         "train.epochs": 2,
         "train.patience": 0,
