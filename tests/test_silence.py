@@ -12,6 +12,7 @@ from lddu import config, metrics, uncertainty
 from lddu.data.cache import cached
 from lddu.data.card import Card
 from lddu.data.dataset import Dataset, Split
+from lddu.data.mosei.splits import read_folds
 from lddu.export import reader, stablehlo
 from lddu.runs.comparison import compare, format_comparison
 from lddu.runs.folder import write_run
@@ -95,3 +96,10 @@ def test_prepared_data(silent, toy_data, tmp_path):
     made = Dataset(split, split, split, ("a", "b"), Card("n", "l", "t", (), {}, {}, ()))
     for _ in range(2):
         cached({"k": 1}, lambda allocate: made, tmp_path)
+
+
+def test_folds_with_escapes(silent, tmp_path):
+    path = tmp_path / "cmu_mosei_std_folds.py"
+    folds = (f"standard_{name}_fold = ['{name}']" for name in ("train", "valid", "test"))
+    path.write_text("\n".join([*folds, r"note = '\d'"]))
+    assert read_folds(path)["train"] == ["train"]

@@ -45,7 +45,7 @@ def fit(
 
     Raises:
       ValueError: If the data do not fit the configuration, validation labels are soft, or `folder`
-        holds a run of another configuration or on other data.
+        holds a run of another configuration or on other data, or a damaged one.
       FloatingPointError: If a member's loss stops being finite.
     """
     return calibrate(train_only(config, train, valid, folder=folder, progress=progress), valid)
