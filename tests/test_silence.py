@@ -12,6 +12,7 @@ from lddu import config, metrics, uncertainty
 from lddu.data.cache import cached
 from lddu.data.card import Card
 from lddu.data.dataset import Dataset, Split
+from lddu.data.mosei.splits import read_folds
 from lddu.export import reader, stablehlo
 from lddu.runs.comparison import compare, format_comparison
 from lddu.runs.folder import write_run
@@ -39,19 +40,13 @@ def silent(caplog, capfd):
         yield
 
 
-def trained(folder, toy_config, toy_data):
-    changes = {"train.epochs": 2, "train.members": 2, "calibration.method": "temperature"}
-    cfg = config.replace(toy_config, changes)
-    return lddu.fit(cfg, toy_data, toy_data, folder=folder, progress=False)
-
-
 def test_training_and_its_continuation(silent, tmp_path, toy_config, toy_data):
-    for _ in range(2):
-        trained(tmp_path / "run", toy_config, toy_data)
-    for path in (tmp_path / "run").glob("*/metrics.jsonl"):
-        lines = path.read_text().splitlines(keepends=True)
-        path.write_text(lines[0])
-    trained(tmp_path / "run", toy_config, toy_data)
+    cfg = config.replace(toy_config, {"train.epochs": 2, "train.members": 1})
+    lddu.fit(cfg, toy_data, toy_data, folder=tmp_path, progress=False)
+    metrics_file = tmp_path / "member-0" / "metrics.jsonl"
+    first = metrics_file.read_text().splitlines(keepends=True)[0]
+    metrics_file.write_text(first)
+    lddu.fit(cfg, toy_data, toy_data, folder=tmp_path, progress=False)
 
 
 @pytest.mark.parametrize("method", ["none", "temperature", "platt", "vector", "choose"])
@@ -101,3 +96,10 @@ def test_prepared_data(silent, toy_data, tmp_path):
     made = Dataset(split, split, split, ("a", "b"), Card("n", "l", "t", (), {}, {}, ()))
     for _ in range(2):
         cached({"k": 1}, lambda allocate: made, tmp_path)
+
+
+def test_folds_with_escapes(silent, tmp_path):
+    path = tmp_path / "cmu_mosei_std_folds.py"
+    folds = (f"standard_{name}_fold = ['{name}']" for name in ("train", "valid", "test"))
+    path.write_text("\n".join([*folds, r"note = '\d'"]))
+    assert read_folds(path)["train"] == ["train"]

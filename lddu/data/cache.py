@@ -13,10 +13,10 @@ import numpy as np
 
 from lddu.data.card import Card
 from lddu.data.dataset import SPLITS, Dataset, Split
-from lddu.files import read_json, read_npy
+from lddu.files import converted, read_json, read_npy
 from lddu.structs import Batch, Modality
 
-_FORMAT = 2  # of the files; part of the key
+_FORMAT = 3  # of the files; part of the key
 
 
 class _Content(TypedDict):
@@ -27,6 +27,7 @@ class _Content(TypedDict):
     modalities: tuple[str, ...]
     soft: tuple[str, ...]
     card: Card
+    sha256: str
 
 
 Allocate = Callable[[str, Sequence[int]], np.ndarray]
@@ -135,7 +136,12 @@ def _save(folder: Path, dataset: Dataset, key: str) -> None:
         "soft": [name for name, split in dataset.splits().items() if split.soft is not None],
         "card": json.loads(dataset.card.to_json()),
     }
+    content["sha256"] = _digest(content)
     (folder / "dataset.json").write_text(json.dumps(content, indent=2), encoding="utf-8")
+
+
+def _digest(content: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _is_in(values: np.ndarray, file: Path) -> bool:
@@ -149,9 +155,11 @@ def _is_in(values: np.ndarray, file: Path) -> bool:
 
 def _load(folder: Path, key: dict[str, Any]) -> Dataset:
     """Reads a data set; a part that is missing, damaged or does not fit is an error."""
-    content = read_json(folder / "dataset.json", _Content)
-    if content["key"] != key:
-        raise ValueError(f"{folder} holds another data set: {content['key']}")
+    written = read_json(folder / "dataset.json", dict[str, Any])
+    content = converted(written, _Content)
+    rest = {name: value for name, value in written.items() if name != "sha256"}
+    if content["key"] != key or content["sha256"] != _digest(rest):
+        raise ValueError(f"{folder} holds another data set, or its description has changed")
 
     def array(name: str, kind: str, *shape: int | None, mapped: bool = False) -> np.ndarray:
         x = read_npy(folder / f"{name}.npy", mapped)

@@ -5,7 +5,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import NotRequired, TypedDict
 
 import numpy as np
 from tqdm.auto import tqdm
@@ -54,6 +54,29 @@ class Source:
     known_as: str | None = None
 
 
+class ModalityFacts(TypedDict):
+    """One modality of a split: its width, padded steps, true lengths, and samples without it."""
+
+    features: int
+    steps: int
+    min: int
+    median: float
+    max: int
+    missing: int
+
+
+class SplitFacts(TypedDict):
+    """One split: numbers of samples, of positives per label, and of samples without a label."""
+
+    samples: int
+    published: int | None
+    positives: dict[str, int]
+    unknown: NotRequired[dict[str, int]]
+    empty: int
+    labels_per_sample: float
+    modalities: dict[str, ModalityFacts]
+
+
 @dataclasses.dataclass(frozen=True)
 class Card:
     """A description of a loaded data set.
@@ -75,7 +98,7 @@ class Card:
     layout: str
     task: str
     sources: tuple[Source, ...]
-    splits: Mapping[str, Mapping[str, Any]]
+    splits: Mapping[str, SplitFacts]
     repairs: Mapping[str, int]
     warnings: tuple[str, ...]
 
@@ -173,7 +196,7 @@ def make_card(
     )
 
 
-def _describe(batch: Batch, labels: Sequence[str]) -> dict[str, Any]:
+def _describe(batch: Batch, labels: Sequence[str]) -> SplitFacts:
     unknown = np.isnan(np.asarray(batch.labels, float))
     present = np.asarray(batch.labels) >= 0.5  # False where unknown
     modalities = {}

@@ -51,7 +51,8 @@ def fit(
 
     Raises:
       ValueError: If the data do not fit the configuration, no label is known in training or
-        validation, or `folder` holds a run of another configuration or on other data.
+        validation, or `folder` holds a run of another configuration or on other data, or a
+        damaged one.
       FloatingPointError: If a member's loss stops being finite.
     """
     trained = train_only(

@@ -62,6 +62,11 @@ def test_parse(text, change):
     assert parse(text) == change
 
 
+@pytest.mark.parametrize("text", ["[" * 10_000, "9" * 5000, "{"])
+def test_what_is_no_json_value_is_text(text):
+    assert parse(f"train.seed={text}") == ("train.seed", text)
+
+
 def test_parse_needs_an_equals_sign():
     with pytest.raises(ValueError, match=r"'train\.epochs' is not of the form path=value"):
         parse("train.epochs")

@@ -60,17 +60,18 @@ def test_config(saved, read_damaged):
 
 
 def test_config_json(saved, read_damaged):
-    values = {"zero": "0", "negative": "-1", "larger": "7", "layers": "1000000000"}
-    read_damaged(lambda: Predictor.load(saved), saved / "config.json", 150, ["params.npz"], values)
+    names, values = ["params.npz", "predictor.json"], {"vast": "1000000000"}
+    file = saved / "config.json"
+    read_damaged(lambda: Predictor.load(saved), file, 40, names, values, below="model")
 
 
 def test_params(saved, read_damaged):
     read_damaged(lambda: Predictor.load(saved), saved / "params.npz", 45)
 
 
-def test_results(tmp_path, toy_config, read_damaged):
+def test_results(tmp_path, read_damaged):
     table = {"lddu": {"nll": {"mean": 0.5, "std": 0.1, "n": 3}}}
-    path = write_results(tmp_path, table, toy_config, 1.5, "a command")
+    path = write_results(tmp_path, table, {"epochs": 3}, 1.5, "a command")
     read_damaged(lambda: read_results(tmp_path), path, 60)
 
 
@@ -96,7 +97,7 @@ def test_predictions(tmp_path, read_damaged):
     }
     ids, labels = np.array(list("vwxyz")), rng.integers(0, 2, (5, 3))
     path = RunPredictions(ids, labels, ("x", "y", "z"), "validation", "a", models).save(tmp_path)
-    read_damaged(lambda: RunPredictions.load(tmp_path), path, 100)
+    read_damaged(lambda: RunPredictions.load(tmp_path), path, 50)
 
 
 def test_card(tmp_path, tiny_data, read_damaged):

@@ -2,6 +2,7 @@
 
 import ast
 import json
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,10 @@ def read_folds(path: Path) -> dict[str, list[str]]:
 def _literals(text: str) -> dict[str, Any]:
     wanted = {f"standard_{split}_fold": split for split in SPLITS}
     folds = {}
-    for node in ast.parse(text).body:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about escapes in texts of the file, which are not ours
+        tree = ast.parse(text)
+    for node in tree.body:
         if isinstance(node, ast.Assign) and len(node.targets) == 1:
             name = getattr(node.targets[0], "id", None)
             if name in wanted:
