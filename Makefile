@@ -17,7 +17,7 @@ OPTIMISED := --xla_backend_optimization_level=3
 OLDER := --xla_cpu_max_isa=AVX2
 RANDOM := -o addopts="-q --strict-markers --import-mode=importlib -p no:cacheprovider"
 
-.PHONY: demo test quick variations lint format clean
+.PHONY: demo test quick variations docs lint format clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python experiments/demo.py
@@ -37,6 +37,9 @@ variations: $(VENV)/.test
 	(while :; do :; done) & neighbour=$$!; taskset -c 0 $(SUITE) -n 1; status=$$?; \
 		kill $$neighbour; exit $$status
 
+docs: $(VENV)/.docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
 lint: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -46,7 +49,7 @@ format: $(VENV)/.test
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) runs .cache
+	rm -rf $(VENV) runs site .cache
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -54,6 +57,10 @@ $(BIN)/python:
 
 $(VENV)/.demo: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet -e ".[experiments]"
+	touch $@
+
+$(VENV)/.docs: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet -e ".[docs]"
 	touch $@
 
 $(VENV)/.test: pyproject.toml | $(BIN)/python

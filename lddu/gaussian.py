@@ -131,7 +131,7 @@ def expected_sigmoid_logit(mean: Array, var: Array, terms: int = 9) -> Array:
     error of the log-odds is below 1e-5 plus 1e-6 of the mean. Fewer terms have an error of at most
     `lddu.logistic_normal.relative_error(terms)` in the log-odds and a quarter of it in the
     probability: 9e-4 in the log-odds with 5 terms. The probit approximation is off by up to 0.018
-    in probability and has no bound in the log-odds, where it overstates the confidence.
+    in probability, and without bound in the log-odds, where it understates large means.
 
     Args:
       mean: (...,) means of the logit.

@@ -2,7 +2,7 @@ import pickle
 
 import numpy as np
 import pytest
-from scipy.special import expit
+from scipy.special import expit, logit
 from sklearn.base import clone
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.frozen import FrozenEstimator
@@ -16,6 +16,7 @@ from lddu import calibration
 from lddu.calibration import conformal, thresholds
 from lddu.data import studyforrest, synthetic
 from lddu.data.studyforrest.windows import block_of
+from lddu.metrics.calibration import CLIP
 from lddu.runs.baselines import pooled_features
 from lddu.sklearn import MultiLabelCalibrator, label_logits
 
@@ -31,7 +32,7 @@ def cross_fitted(estimator, X, y, cv, groups=None):
         probs = clone(estimator).fit(X[fit], y[fit]).predict_proba(X[predict])
         if isinstance(probs, list):
             probs = np.stack([p[:, 1] for p in probs], axis=1)
-        out[predict] = calibration.logit(probs)
+        out[predict] = logit(np.clip(probs, CLIP, 1 - CLIP))
     return out
 
 

@@ -16,7 +16,7 @@ class Ids:
 
     Attributes:
       names: N texts that name the samples.
-      kind: "clip" (MMSA's "video$_$clip"), "segment" (the SDK's "video[k]"), "interval" (video,
+      kind: "clip" (MMSA's `video$_$clip`), "segment" (the SDK's `video[k]`), "interval" (video,
         start, end) or "other".
       videos: N names of videos; empty for "other".
       places: N clips (text), segments (int) or starts (seconds); empty for "other".
