@@ -30,7 +30,7 @@ from lddu.runs.baselines import pooled_features
 from lddu.sklearn import MultiLabelCalibrator, label_logits
 
 FOREST = RandomForestClassifier(10, max_depth=5, random_state=0)
-LOGISTIC = OneVsRestClassifier(LogisticRegression(C=0.1))
+LOGISTIC = OneVsRestClassifier(LogisticRegression(C=0.1, solver="liblinear"))
 PREFIT = {"cv": "prefit", "method": "platt"}
 
 
