@@ -10,7 +10,6 @@ there is no `windows.npz`), whose blocks of 120 s stay together.
 import dataclasses
 import os
 import time
-import warnings
 from pathlib import Path
 from typing import NamedTuple
 
@@ -119,5 +118,4 @@ def _labels(batch) -> np.ndarray:
 
 
 if __name__ == "__main__":
-    warnings.filterwarnings("ignore", "The groups parameter is ignored")
     main(tyro.cli(Args, description=__doc__))

@@ -3,9 +3,10 @@
 from typing import Any, Literal
 
 import numpy as np
+from scipy.special import logit
 
-from lddu.calibration.inputs import logit
 from lddu.metrics import checks
+from lddu.metrics.calibration import CLIP
 
 ResponseMethod = Literal["auto", "predict_proba", "decision_function"]
 
@@ -22,7 +23,7 @@ def label_logits(
       estimator: A fitted classifier with `predict_proba` or `decision_function`.
       X: N samples, as the classifier takes them.
       labels: Number of labels C; 1 for a binary classifier.
-      response_method: Method to call: "predict_proba", whose log-odds are those of
+      response_method: Method to call: "predict_proba", whose values are clipped as by
         `lddu.calibration.logit`; "decision_function", whose values are taken for log-odds; or
         "auto", the first of them that the classifier has.
 
@@ -50,7 +51,7 @@ def label_logits(
     response = getattr(estimator, response_method)(X)
     if response_method == "predict_proba":
         probs = _positive(response, getattr(estimator, "classes_", None), labels)
-        return np.asarray(logit(probs), np.float64)
+        return logit(np.clip(probs, CLIP, 1 - CLIP))  # float64 also near a probability of 1
     return _columns(np.asarray(response, np.float64), labels, "decision_function")
 
 

@@ -2,12 +2,21 @@ import pickle
 
 import numpy as np
 import pytest
-from scipy.special import expit
+from scipy.special import expit, logit
+from sklearn import config_context
 from sklearn.base import clone
 from sklearn.ensemble import RandomForestClassifier
+from sklearn.exceptions import UnsetMetadataPassedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression, RidgeClassifier
-from sklearn.model_selection import GridSearchCV, GroupKFold, KFold, ShuffleSplit, cross_val_predict
+from sklearn.model_selection import (
+    GridSearchCV,
+    GroupKFold,
+    KFold,
+    ShuffleSplit,
+    cross_val_predict,
+    cross_validate,
+)
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -16,11 +25,12 @@ from lddu import calibration
 from lddu.calibration import conformal, thresholds
 from lddu.data import studyforrest, synthetic
 from lddu.data.studyforrest.windows import block_of
+from lddu.metrics.calibration import CLIP
 from lddu.runs.baselines import pooled_features
 from lddu.sklearn import MultiLabelCalibrator, label_logits
 
 FOREST = RandomForestClassifier(10, max_depth=5, random_state=0)
-LOGISTIC = OneVsRestClassifier(LogisticRegression())
+LOGISTIC = OneVsRestClassifier(LogisticRegression(C=0.1, solver="liblinear"))
 PREFIT = {"cv": "prefit", "method": "platt"}
 
 
@@ -31,7 +41,7 @@ def cross_fitted(estimator, X, y, cv, groups=None):
         probs = clone(estimator).fit(X[fit], y[fit]).predict_proba(X[predict])
         if isinstance(probs, list):
             probs = np.stack([p[:, 1] for p in probs], axis=1)
-        out[predict] = calibration.logit(probs)
+        out[predict] = logit(np.clip(probs, CLIP, 1 - CLIP))
     return out
 
 
@@ -129,6 +139,31 @@ def test_weights_and_other_arguments_reach_the_classifier(data):
         np.testing.assert_array_equal(given, weight[rows])
 
 
+def test_requests_decide_where_metadata_go(data):
+    X, y = data
+    weight, blocks = np.arange(240) % 2 + 1.0, np.arange(240) // 24
+    with config_context(enable_metadata_routing=True):
+        forest = clone(FOREST).set_fit_request(sample_weight=True)
+        model = MultiLabelCalibrator(forest, method="platt", cv=GroupKFold(3))
+        model.set_fit_request(sample_weight=True, groups=True)
+        model.set_score_request(sample_weight=False)
+        found = cross_validate(
+            model,
+            X,
+            y,
+            cv=GroupKFold(2),
+            params={"sample_weight": weight, "groups": blocks},
+            return_estimator=True,
+            return_indices=True,
+        )
+        with pytest.raises(UnsetMetadataPassedError):
+            MultiLabelCalibrator(FOREST, cv=2).fit(X, y, sample_weight=weight)
+    rows = found["indices"]["train"][0]
+    want = MultiLabelCalibrator(FOREST, method="platt", cv=GroupKFold(3))
+    want.fit(X[rows], y[rows], sample_weight=weight[rows], groups=blocks[rows])
+    np.testing.assert_array_equal(found["estimator"][0].predict_proba(X), want.predict_proba(X))
+
+
 def test_sets_are_controlled_on_rows_that_nothing_else_used(data):
     X, y = data
     model = MultiLabelCalibrator(
@@ -180,12 +215,12 @@ def test_scores_without_probabilities_are_calibrated(data):
 
 def test_it_works_inside_other_estimators(data):
     X, y = data
-    model = MultiLabelCalibrator(LOGISTIC, method="platt", cv=KFold(2))
+    model = MultiLabelCalibrator(LOGISTIC, method="temperature", cv=KFold(2))
     pipeline = make_pipeline(StandardScaler(), model)
-    probs = cross_val_predict(pipeline, X, y, cv=3, method="predict_proba")
+    probs = cross_val_predict(pipeline, X, y, cv=2, method="predict_proba")
     assert probs.shape == y.shape
     grid = GridSearchCV(
-        model, {"method": ["none", "platt"], "estimator__estimator__C": [0.1, 1.0]}, cv=2
+        model, {"method": ["none", "temperature"], "estimator__estimator__C": [0.1, 1.0]}, cv=2
     ).fit(X, y)
     assert len(grid.cv_results_["params"]) == 4
     copy = pickle.loads(pickle.dumps(grid.best_estimator_))

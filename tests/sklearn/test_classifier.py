@@ -26,6 +26,7 @@ def law():
     return synthetic.generate(60, seed=3, config=config).batch
 
 
+@pytest.mark.slow
 def test_it_equals_fit_by_hand(law):
     changes = {"train.batch_size": 8, "calibration.method": "platt"}
     model = clone(TINY).set_params(changes=changes, thresholds="per_label")

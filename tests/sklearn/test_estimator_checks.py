@@ -38,10 +38,11 @@ NETWORK = {
     "train.learning_rate": 0.1,
 }
 CLASSIFIER = LDDUClassifier(preset="tiny", changes=NETWORK, epochs=5)
+LOGISTIC = OneVsRestClassifier(LogisticRegression(solver="liblinear"))
 FOREST = RandomForestClassifier(8, max_depth=4, random_state=0)
 CALIBRATORS = [
     MultiLabelCalibrator(FOREST, method="temperature", cv=2),
-    MultiLabelCalibrator(OneVsRestClassifier(LogisticRegression()), method="platt", cv=2),
+    MultiLabelCalibrator(LOGISTIC, method="platt", cv=2),
 ]
 
 
