@@ -77,7 +77,7 @@ def test_runs(silent, toy_config, tmp_path):
     rng = np.random.default_rng(0)
     half = np.full((1, 2), 0.5)
     models = {name: ModelPredictions(rng.random((1, 60, 2)), half) for name in ("lddu", "base")}
-    labels = np.tile([[1, 0], [0, 0]], (30, 1))  # the second never occurs
+    labels = np.tile([[1, 0], [0, 1]], (30, 1))
     predictions = RunPredictions(np.arange(60), labels, ("a", "b"), "validation", "lddu", models)
     history = [
         {"member": 0, "epoch": e, "train_nll": 1 / e, "valid_nll": 1 / e, "valid_micro_f1": 0.5}

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from lddu import callers
 from lddu.metrics import checks
 from lddu.metrics.calibration import CLIP
 from lddu.names import named
@@ -157,7 +158,7 @@ def check_known(entries: ArrayLike, per_label: bool = True) -> None:
             f"labels {np.shape(entries)} have no known entry in column {columns}: nothing is "
             "fitted for these labels on their own",
             UnknownLabelWarning,
-            stacklevel=4,
+            stacklevel=callers.level(),
         )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
+from lddu import callers
 from lddu.metrics.checks import known_entries
 
 
@@ -58,5 +59,5 @@ def check_known(labels: ArrayLike, names: Sequence[str], weights: ArrayLike | No
             f"no training row knows the labels {unknown}: nothing is learned about them, and "
             "their base rate is set to 0.5",
             UserWarning,
-            stacklevel=3,
+            stacklevel=callers.level(),
         )

@@ -1,12 +1,13 @@
 """Means over labels, which leave out labels without a value and warn that they do."""
 
-import sys
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 
 import numpy as np
+
+from lddu import callers
 
 NOTHING_KNOWN = "no known label"
 ONE_CLASS = "not both classes among the known labels"
@@ -54,7 +55,7 @@ def warn(left_out: Mapping[str, np.ndarray]) -> None:
     ]
     if reasons and not _silent.get():
         message = f"macro means leave out label columns ({'; '.join(reasons)})"
-        warnings.warn(message, UserWarning, stacklevel=_level_of_caller())
+        warnings.warn(message, UserWarning, stacklevel=callers.level())
 
 
 @contextmanager
@@ -65,11 +66,3 @@ def silent() -> Iterator[None]:
         yield
     finally:
         _silent.reset(token)
-
-
-def _level_of_caller() -> int:
-    """Returns how many frames above its caller the code stands that called the library."""
-    level, frame = 1, sys._getframe(1)
-    while frame.f_back and frame.f_globals["__name__"].startswith(("lddu.", "contextlib")):
-        level, frame = level + 1, frame.f_back
-    return level

@@ -8,7 +8,7 @@ from scipy.stats import sem
 from lddu import metrics
 from lddu.calibration import Identity, Platt, apply, choose, fit_matrix
 from lddu.calibration.calibrators import fit_identity
-from lddu.calibration.choice import _folds
+from lddu.calibration.choice import assign_folds
 
 SIMPLE = ("none", "temperature", "vector", "isotonic")
 
@@ -59,7 +59,7 @@ def test_scores_equal_cross_validation_by_hand():
     groups = np.random.default_rng(0).integers(0, 23, 100)
     candidates = {"rates": fit_rates, "none": fit_identity}
     choice = choose(logits, labels, candidates, folds=4, groups=groups, seed=3)
-    fold = _folds(np.unique(groups, return_inverse=True)[1], np.ones(100), 4, 3)
+    fold = assign_folds(np.unique(groups, return_inverse=True)[1], np.ones(100), 4, 3)
     rows = np.empty((2, 100))
     for k in range(4):
         rates = expit(fit_rates(logits[fold != k], labels[fold != k]).bias)
@@ -90,13 +90,13 @@ def test_standard_errors_equal_scipy_and_count_groups_not_rows():
 def test_folds_are_balanced_keep_groups_whole_and_follow_the_seed():
     unit = np.repeat(np.arange(30), np.random.default_rng(0).integers(1, 9, 30))
     weight = np.ones(len(unit))
-    fold = _folds(unit, weight, 5, 0)
+    fold = assign_folds(unit, weight, 5, 0)
     assert all(len(np.unique(fold[unit == g])) == 1 for g in range(30))
     sizes = np.bincount(fold)
     assert sizes.max() - sizes.min() <= 2
-    np.testing.assert_array_equal(fold, _folds(unit, weight, 5, 0))
-    assert (fold != _folds(unit, weight, 5, 1)).any()
-    alone = _folds(np.arange(23), np.ones(23), 5, 0)
+    np.testing.assert_array_equal(fold, assign_folds(unit, weight, 5, 0))
+    assert (fold != assign_folds(unit, weight, 5, 1)).any()
+    alone = assign_folds(np.arange(23), np.ones(23), 5, 0)
     np.testing.assert_array_equal(np.bincount(alone), [5, 5, 5, 4, 4])
 
 
