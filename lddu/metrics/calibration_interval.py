@@ -116,6 +116,8 @@ def _interval(
 ) -> tuple[float, float, float]:
     """Returns estimate, low and high for all entries together, or for the mean over labels."""
     known = entries.weights.any(1)
+    if not known.any():
+        return np.nan, np.nan, np.nan
     probs, labels, weights = (x[known] for x in entries)
     unit = checks.groups(unit[known], len(probs))
     grid = assign(probs, weights, bins, average == "macro", binning)
