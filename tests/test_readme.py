@@ -12,6 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import lddu
@@ -211,6 +212,32 @@ def test_comparisons_run(folder):
     for command in commands("lddu compare"):
         printed = succeed([*shlex.split(command), "--resamples", "5"], folder)
         assert "verdict" in printed
+
+
+@pytest.mark.slow
+def test_commands_on_own_files_run(tmp_path, monkeypatch):
+    from lddu import cli
+    from lddu.data import write_table
+    from lddu.data.dataset import Split
+
+    monkeypatch.chdir(tmp_path)
+    splits, labels = {}, None
+    for seed, name in enumerate(("train", "valid", "test")):
+        data = synthetic.generate(60, seed=seed)
+        ids, labels = np.array([f"{name} {i}" for i in range(60)]), data.config.labels
+        splits[name] = Split(data.batch, ids)
+    write_table(tmp_path / "mydata" / "samples.csv", splits, labels)
+    trained = False
+    own = [c for c in commands("lddu") if c.split()[1] not in ("compare", "export")]
+    for command in own:
+        _, *words = shlex.split(command)
+        if words[0] == "train":
+            if trained:  # the same training, with other options
+                continue
+            trained = True
+            words += ["--seeds", "1", "--set", "train.epochs=1", *SMALL.split()]
+        cli.main(words)
+    assert {"predictions.csv", "calibrator.json", "sets.json"} <= set(os.listdir(tmp_path))
 
 
 @pytest.mark.slow
