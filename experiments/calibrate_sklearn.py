@@ -40,12 +40,14 @@ class Args:
       trees: Number of trees of the forest.
       method: Calibrator, as `lddu.sklearn.MultiLabelCalibrator` takes it.
       windows: `windows.npz` of studyforrest; None looks for it in LDDU_DATA.
+      out: Folder for the table.
     """
 
     samples: int = 1000
-    trees: int = 100
+    trees: int = 50
     method: str = "choose"
     windows: Path | None = None
+    out: Path = Path("runs/calibrate_sklearn")
 
 
 class Task(NamedTuple):
@@ -76,13 +78,18 @@ def main(args: Args) -> None:
             ]
             chosen = model.choice_.name if model.choice_ else args.method
             rows.append([f"{name}, {kind}", chosen, *scores])
-    print(align(rows, markdown=True))
+    table = align(rows, markdown=True)
+    args.out.mkdir(parents=True, exist_ok=True)
+    (args.out / "table.md").write_text(table + "\n")
+    print(table)
     print(f"\n{time.perf_counter() - began:.0f} s")
 
 
 def classifiers(trees: int) -> dict[str, object]:
     """Returns the classifiers by name, not fitted."""
-    logistic = OneVsRestClassifier(LogisticRegression(C=0.01, max_iter=2000))
+    logistic = OneVsRestClassifier(
+        LogisticRegression(C=0.1, solver="liblinear", intercept_scaling=10)
+    )
     forest = RandomForestClassifier(trees, min_samples_leaf=2, random_state=0, n_jobs=-1)
     return {"forest": forest, "logistic": make_pipeline(StandardScaler(), logistic)}
 
@@ -90,7 +97,7 @@ def classifiers(trees: int) -> dict[str, object]:
 def tasks(args: Args) -> dict[str, Task]:
     """Returns the sets by name."""
     n = args.samples
-    X, y = make_multilabel_classification(4 * n, n_classes=6, random_state=0)
+    X, y = make_multilabel_classification(4 * n, n_classes=4, random_state=0)
     train, test = (synthetic.generate(k * n, seed=k).batch for k in (1, 3))
     features, labels = ([f(b) for b in (train, test)] for f in (pooled_features, _labels))
     sets = {

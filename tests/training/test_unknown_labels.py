@@ -78,6 +78,7 @@ def test_history_is_that_of_known_entries(trainer, trained, merged):
     assert all(np.isfinite(list(record.values())).all() for record in trained.history)
 
 
+@pytest.mark.filterwarnings("ignore:labels .* have no known entry:UserWarning")
 def test_fit_on_merged_corpora(merged, trained):
     train, valid = merged
     with pytest.warns(UserWarning, match=r"knows the labels \['never'\]") as caught:
