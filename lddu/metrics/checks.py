@@ -155,16 +155,6 @@ def _known_labels(labels: ArrayLike, weights: ArrayLike | None) -> tuple[np.ndar
     return unit_interval("labels", values), entry_weights
 
 
-def probs_and_labels(probs: ArrayLike, labels: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-    """Returns checked (N, C) probabilities, and hard labels, all known, as bool.
-
-    Raises:
-      ValueError: If shapes differ, or values are NaN, out of range or soft labels.
-    """
-    same_shape(probs=probs, labels=labels)
-    return unit_interval("probs", probs), binary("labels", labels)
-
-
 def row_weights(weights: ArrayLike | None, rows: int) -> np.ndarray:
     """Returns the weight of each row as (N,) float64, 1 where no weights are given.
 
