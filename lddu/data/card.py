@@ -119,9 +119,11 @@ class Card:
     def to_text(self) -> str:
         """Returns the card for people to read, one fact a line."""
         lines = [f"{self.name}: {self.layout}", f"task: {self.task}"]
+        has_published = any(split["published"] is not None for split in self.splits.values())
         for source in self.sources:
-            known = source.known_as or "no published file that lddu knows"
-            lines.append(f"  {source.file}  {source.bytes:,} bytes  {source.sha256}  ({known})")
+            unknown = "no published file that lddu knows" if has_published else ""
+            known = f"  ({text})" if (text := source.known_as or unknown) else ""
+            lines.append(f"  {source.file}  {source.bytes:,} bytes  {source.sha256}{known}")
         for name, split in self.splits.items():
             published = split["published"]
             against = "" if published is None else f" (published: {published:,})"
