@@ -47,10 +47,12 @@ def logit(probs: ArrayLike, clip: float = CLIP) -> Array:
     """
     if not 0 < clip < 0.5:
         raise ValueError(f"clip={clip} must lie strictly between 0 and 1/2")
-    if not is_traced(probs):
-        checks.unit_interval("probs", probs)
-    probs = jnp.clip(jnp.asarray(probs, float), clip, 1 - clip)
-    return jnp.log(probs) - jnp.log1p(-probs)
+    if is_traced(probs):
+        probs = jnp.clip(jnp.asarray(probs, float), clip, 1 - clip)
+        return jnp.log(probs) - jnp.log1p(-probs)
+    # In float64, because 1 - p loses its digits near p = 1 in float32.
+    probs = np.clip(checks.unit_interval("probs", probs), clip, 1 - clip)
+    return jnp.asarray(np.log(probs) - np.log1p(-probs), float)
 
 
 def is_traced(*arrays: ArrayLike) -> bool:

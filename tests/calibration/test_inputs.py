@@ -12,7 +12,7 @@ def test_logit_equals_scipy_and_clips_the_ends():
     probs = np.array([[1e-5, 0.2, 0.5], [0.9, 0.999, 1e-3]])
     np.testing.assert_allclose(logit(probs), scipy_logit(probs), rtol=2e-5, atol=1e-6)
     ends = np.array([0.0, 1.0])
-    np.testing.assert_allclose(logit(ends), [-16.118, 16.118], atol=0.2)
+    np.testing.assert_allclose(logit(ends), [-16.118, 16.118], atol=1e-3)
     np.testing.assert_allclose(logit(ends, clip=0.1), scipy_logit([0.1, 0.9]), rtol=1e-5)
 
 
@@ -22,6 +22,13 @@ def test_logit_loses_nothing_that_the_metrics_see():
     back = np.asarray(jax.nn.sigmoid(logit(probs)))
     labels = rng.integers(0, 2, probs.shape)
     assert metrics.nll(back, labels) == pytest.approx(metrics.nll(probs, labels), rel=1e-5)
+
+
+def test_logit_is_as_exact_near_one_as_near_zero():
+    small = np.array([2e-7, 1e-6, 3e-5, 1e-3])
+    got = np.asarray(logit(np.concatenate([small, 1 - small])), float)
+    np.testing.assert_allclose(got[4:], -got[:4], rtol=1e-6)
+    np.testing.assert_allclose(got[:4], scipy_logit(small), rtol=1e-6)
 
 
 def test_gradients_of_logit_are_finite_at_the_ends():
