@@ -96,7 +96,7 @@ def main(args: Args) -> None:
         labels=np.concatenate(labels),
         label_names=TASK_LABELS,
         protocol="validation",
-        main="lddu_ensemble_calibrated",
+        main=done[0].main,
         models={name: pool(models) for name, models in parts.items()},
     )
     table = {name: aggregate(score(models, labels)) for name, models in parts.items()}
@@ -116,8 +116,8 @@ def main(args: Args) -> None:
         history=history,
         weights=np.concatenate([fold.test.rest.weights for fold in done]),
         notes=(
-            "Test predictions of all folds, pooled; figures show the calibrated ensemble.",
-            f"lddu: mean over {args.seeds} seeds. lddu_ensemble: their probabilities averaged.",
+            f"Test predictions of all folds, pooled; figures show {done[0].main}.",
+            f"lddu: mean over {args.seeds} seeds; lddu_ensemble averages their probabilities.",
             "Windows overlap by half and come from one film, so neighbours are alike: whole blocks "
             "of 120 s are held out, and figures for other films may differ.",
         ),

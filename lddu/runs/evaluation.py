@@ -6,7 +6,7 @@ the test split; it exists to compare with figures published under it, and says s
 every model.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -46,7 +46,8 @@ def by_validation(predictor: Predictor, valid: Batch, test: Batch) -> Evaluation
       test: Test rows; their labels are not used.
 
     Returns:
-      An `Evaluation` of the models "lddu" and "lddu_ensemble", and of both calibrated.
+      An `Evaluation` of the models "lddu" and, of several members, "lddu_ensemble", and of both
+      calibrated.
     """
     on_valid = predictor.members(valid)
     on_test = predictor.members(test, fields=("weights",))
@@ -56,14 +57,14 @@ def by_validation(predictor: Predictor, valid: Batch, test: Batch) -> Evaluation
         member = calibrate(predictor.member(k), valid, members=on_valid.member(k))
         single.append((member, on_valid.member(k), on_test.member(k)))
     models = {}
-    for name, runs in (("lddu", single), ("lddu_ensemble", [(ensemble, on_valid, on_test)])):
+    for name, runs in _named(single, (ensemble, on_valid, on_test)).items():
         for suffix, calibrated in (("", False), ("_calibrated", True)):
             valid_probs = [p.combine(v, calibrated=calibrated).probs for p, v, _ in runs]
             test_probs = [p.combine(t, calibrated=calibrated).probs for p, _, t in runs]
             models[name + suffix] = at_shared_thresholds(
                 np.stack(valid_probs), valid.labels, np.stack(test_probs)
             )
-    return Evaluation(ensemble, models, "lddu_ensemble_calibrated", on_test, on_valid)
+    return Evaluation(ensemble, models, list(models)[-1], on_test, on_valid)
 
 
 def by_test(predictor: Predictor, test: Batch) -> Evaluation:
@@ -80,13 +81,18 @@ def by_test(predictor: Predictor, test: Batch) -> Evaluation:
     on_test = predictor.members(test, fields=("weights",))
     single = [on_test.member(k) for k in range(len(on_test.logits))]
     models = {}
-    for name, runs in (("lddu", single), ("lddu_ensemble", [on_test])):
+    for name, runs in _named(single, on_test).items():
         probs = np.stack([predictor.combine(run, calibrated=False).probs for run in runs])
         half = ModelPredictions(probs, np.full((len(probs), probs.shape[-1]), 0.5))
         best = at_shared_thresholds(probs, test.labels, probs)
         models[f"{name} [epoch chosen on TEST]"] = half
         models[f"{name} [epoch and threshold chosen on TEST]"] = best
-    return Evaluation(predictor, models, "lddu_ensemble [epoch chosen on TEST]", on_test, None)
+    return Evaluation(predictor, models, list(models)[-2], on_test, None)
+
+
+def _named(single: list[Any], ensemble: Any) -> dict[str, list[Any]]:
+    """Returns name -> runs of the models: an ensemble of one is that one."""
+    return {"lddu": single} | ({"lddu_ensemble": [ensemble]} if len(single) > 1 else {})
 
 
 def of_baselines(

@@ -70,6 +70,17 @@ def test_the_ensemble_comes_back_calibrated(honest, predictor, splits):
     np.testing.assert_allclose(probs, expected, rtol=1e-4, atol=1e-6)
 
 
+def test_one_member_is_no_ensemble(predictor, splits):
+    _, valid, test = splits
+    one = predictor.member(1)
+    done = evaluation.by_validation(one, valid, test)
+    assert list(done.models) == ["lddu", "lddu_calibrated"]
+    assert done.main == "lddu_calibrated"
+    done = evaluation.by_test(one, test)
+    assert len(done.models) == 2
+    assert done.main == "lddu [epoch chosen on TEST]"
+
+
 def test_the_official_protocol_chooses_on_the_test_labels(predictor, splits, monkeypatch):
     test = splits[2]
     passes = watch(monkeypatch)
