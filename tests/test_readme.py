@@ -53,7 +53,6 @@ SHORTER = {
     "experiments/robustness.py": (
         f"--fusions precision --samples 100 --test-samples 50 --epochs 1 --seeds 1 --set {SMALL}"
     ),
-    "experiments/calibrate_sklearn.py": "--samples 100 --trees 5 --method platt",
     "experiments/mosei.py": f"--preset tiny --seeds 1 --set train.epochs=1 {SMALL}",
     "experiments/m3ed.py": f"--preset tiny --seeds 1 --set train.epochs=1 {SMALL}",
 }
@@ -70,7 +69,8 @@ PICTURE = ["python experiments/picture.py"]  # quoted in the README's caption
 LOADING = commands("python experiments/loading.py")
 OBSERVERS = commands("python experiments/observers.py")
 BENCHMARK = commands("python experiments/benchmark.py")
-APART = GENERATORS + LOADING + OBSERVERS + BENCHMARK
+CLASSIFIERS = commands("python experiments/calibrate_sklearn.py")
+APART = GENERATORS + LOADING + OBSERVERS + BENCHMARK + CLASSIFIERS
 WHOLE = ["python experiments/demo.py", *(c for c in commands("python") if c not in APART)]
 # Two of these leave runs that other commands read.
 COMPARED = commands("python experiments/mosei.py")[0]
@@ -277,6 +277,14 @@ def test_speed_is_measured(command, folder, tmp_path):
     printed = succeed([*shlex.split(command), *options], folder)
     assert re.search(r"inference, 4096 samples +lddu +\d+", printed)
     assert len(json.loads((tmp_path / "results.json").read_text())) == 4
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", CLASSIFIERS)
+def test_classifiers_are_calibrated(command, folder, tmp_path):
+    options = ["--samples", "100", "--trees", "5", "--method", "platt", "--out", str(tmp_path)]
+    printed = succeed([*shlex.split(command), *options], folder)
+    assert re.search(r"synthetic, forest +\| +platt +\| +\d\.\d+", printed)
 
 
 @pytest.mark.slow
