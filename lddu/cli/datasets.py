@@ -30,12 +30,11 @@ def read(path: Path, split: str, model: "ModelConfig", labelled: bool = False) -
     Raises:
       ValueError: If the samples do not fit, or have no labels where they are needed.
     """
+    from lddu.data import adapt
     from lddu.data.tables.rows import read_rows
 
     shapes = {m.name: (m.features, m.length) for m in model.modalities}
     rows = read_rows(path, shapes, model.labels, None if split == ALL else split)
     if labelled and rows.batch.labels is None:
         raise ValueError(f"{path} has no labels {', '.join(model.labels)}, which are needed here")
-    from lddu.data import adapt
-
     return rows._replace(batch=adapt(rows.batch, model, missing="allow"))

@@ -75,6 +75,8 @@ def read_rows(
                 f"{table.name} has labels {', '.join(names)} but none for {', '.join(missing)}"
             )
         hard = None
+    elif hard is not None:
+        hard = hard[:, [names.index(name) for name in labels]]
     rows = _rows(table, declared.split or "split", split)
     findings, features = Findings(), {}
     for name, (width, _) in shapes.items():
@@ -87,8 +89,7 @@ def read_rows(
             f"{', '.join(shapes)}"
         )
     weight = weight_of(table, declared.weight)
-    order = None if hard is None else hard[:, [names.index(name) for name in labels]]
-    batch = batch_of(features, "rows", rows, order, weight, findings, None)
+    batch = batch_of(features, "rows", rows, hard, weight, findings, None)
     groups = groups_of(table, declared.group)
     return Rows(np.array(table.ids)[rows], batch, None if groups is None else groups[rows])
 
