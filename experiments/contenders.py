@@ -63,13 +63,14 @@ def lddu_steps(case: Case) -> Contender:
     from lddu.data.normalize import fit_normalizer
     from lddu.packing.plan import Packer
     from lddu.training.optimizer import build_optimizer
-    from lddu.training.programs import compile_programs
+    from lddu.training.programs import training_programs
     from lddu.training.state import create_state
-    from lddu.training.step import build_step
+    from lddu.training.step import Resident, build_step
 
     config = make_config(case)
     data = make_data(case, case.batch * max(case.calls, 16 if case.short else 1))
-    optimizer, normalizer = build_optimizer(config.train, 1000), fit_normalizer(data)
+    resident = Resident(data, fit_normalizer(data))
+    optimizer = build_optimizer(config.train, 1000)
     keys = jax.random.split(jax.random.key(0, impl="rbg"), case.members)
     example, rates = jax.tree.map(lambda x: x[:1], data), base_rate(data.labels)
     states = [create_state(key, config, optimizer, example, rates) for key in keys]
@@ -84,28 +85,28 @@ def lddu_steps(case: Case) -> Contender:
 
     known = {}
     if jax.default_backend() != "cpu":
-        step = build_step(config, optimizer, normalizer)
+        step = build_step(config, optimizer)
         rows, at = next(packer.calls(index))
-        flops = flops_on_cpu(step, states[0], data, rows, weight[at], keys[0])
+        flops = flops_on_cpu(step, states[0], resident, rows, weight[at], keys[0])
         known["flops"] = case.members * flops
-    data = jax.device_put(data)
-    programs = compile_programs(config, optimizer, normalizer, case.members, None)
+    resident = jax.device_put(resident)
+    programs = training_programs(config, 1000, case.members, None)
     step = programs.steps if case.together > 1 else programs.step
     began = time.perf_counter()
-    compiled = step.jitted.lower(state, data, *calls[0], keys).compile()
+    compiled = step.jitted.lower(state, resident, *calls[0], keys).compile()
     known["compile"] = time.perf_counter() - began
     if not config.execution.row_block:  # of a loop the compiler counts one round
         known.setdefault("flops", compiled.cost_analysis()["flops"])
     known["temporary"] = compiled.memory_analysis().temp_size_in_bytes
     shapes = {str(jax.tree.map(np.shape, call)): call for call in calls}
     for call in shapes.values():  # every size once, so that nothing compiles later
-        state, _ = step(state, data, *call, keys)
+        state, _ = step(state, resident, *call, keys)
     at = 0
 
     def run() -> None:
         nonlocal state, at
         for _ in range(case.calls // case.together):
-            state, measured = step(state, data, *calls[at % len(calls)], keys)
+            state, measured = step(state, resident, *calls[at % len(calls)], keys)
             at += 1
         jax.block_until_ready((state, measured))
 

@@ -1,23 +1,31 @@
 """The compiled programs of training, for a group of members on one or several devices."""
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from jax import Array
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from lddu.config import Config
+from lddu.config import Config, replace
 from lddu.data.batching import batches
-from lddu.data.normalize import Normalizer
 from lddu.packing.plan import Packer
-from lddu.structs import Batch
 from lddu.training.memory import Trimmed
+from lddu.training.optimizer import build_optimizer
 from lddu.training.sharding import DATA, MEMBERS, parts, split_rows
-from lddu.training.step import build_forward, build_step, scanned
+from lddu.training.step import Resident, build_forward, build_step, scanned
+
+# What only the loop around the programs reads.
+_LOOP = {
+    "train.seed": 0,
+    "train.members": 1,
+    "train.epochs": 1,
+    "train.patience": 0,
+    "train.monitor": "nll",
+}
 
 
 class Programs(NamedTuple):
@@ -37,24 +45,28 @@ class Programs(NamedTuple):
     keep: Callable[[Any, Any, np.ndarray], Any]
 
 
-def compile_programs(
-    config: Config,
-    optimizer: optax.GradientTransformation,
-    normalizer: Normalizer | None,
-    members: int,
-    mesh: Mesh | None,
+def training_programs(
+    config: Config, total_steps: int, members: int, mesh: Mesh | None
 ) -> Programs:
-    """Compiles the programs of a group of members.
+    """Returns the compiled programs of a group of members.
+
+    Runs that compute the same share them, so that one process compiles once for all seeds and folds
+    whose data have the same shapes.
 
     Args:
       config: The configuration of the run.
-      optimizer: The optimiser, from `build_optimizer`.
-      normalizer: Normalisation of the inputs, as in `build_step`.
+      total_steps: Number of steps of the whole run.
       members: Number of members K in the group.
       mesh: Devices, from `lddu.training.sharding.training_mesh`; None for JAX's default device.
     """
-    step = split_rows(build_step(config, optimizer, normalizer), mesh, (2, 3))
-    forward = split_rows(build_forward(config, normalizer), mesh, (2,))
+    return _compile(replace(config, _LOOP), total_steps, members, mesh)
+
+
+@functools.lru_cache(maxsize=16)
+def _compile(config: Config, total_steps: int, members: int, mesh: Mesh | None) -> Programs:
+    optimizer = build_optimizer(config.train, total_steps)
+    step = split_rows(build_step(config, optimizer), mesh, (2, 3))
+    forward = split_rows(build_forward(config), mesh, (2,))
 
     def program(function: Callable, in_axes: Sequence[int | None], donate: bool = False):
         return compile_group(function, members, in_axes, mesh, donate)
@@ -127,9 +139,9 @@ def _over_members(function: Callable, members: int, in_axes: Sequence[int | None
 
 
 def over_data_set(
-    forward: Callable[[Any, Batch, Any], Array],
+    forward: Callable[[Any, Resident, Any], Array],
     config: Config,
-    data: Batch,
+    data: Resident,
     mesh: Mesh | None = None,
     batch_size: int = 256,
 ) -> Callable[[Any], np.ndarray]:
@@ -145,10 +157,11 @@ def over_data_set(
     Returns:
       evaluate(params) -> (K, N, C) probabilities as a NumPy array.
     """
-    size = -(-min(batch_size, data.size) // parts(mesh)) * parts(mesh)
-    index, weight = batches(np.arange(data.size), size)
+    rows = data.batch.size
+    size = -(-min(batch_size, rows) // parts(mesh)) * parts(mesh)
+    index, weight = batches(np.arange(rows), size)
     trial = index if packs(config, mesh) else index[:0]
-    packer = Packer(data, config.model, trial)
+    packer = Packer(data.batch, config.model, trial)
 
     def evaluate(params: Any) -> np.ndarray:
         probs = [forward(params, data, rows) for rows, _ in packer.calls(index)]

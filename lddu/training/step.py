@@ -1,7 +1,7 @@
 """The optimisation step and the forward pass of one member, as plain functions."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,27 +18,36 @@ from lddu.structs import Batch
 from lddu.training.augmentation import augment
 from lddu.training.state import TrainState
 
-Step = Callable[[TrainState, Batch, Rows, Array, Array], tuple[TrainState, dict[str, Array]]]
-Forward = Callable[[Any, Batch, Rows], Array]
+
+class Resident(NamedTuple):
+    """A data set that stays on the device, of which a step reads some rows.
+
+    Attributes:
+      batch: All rows, raw: each step normalises its own, so that no normalised copy is stored.
+      normalizer: The normalisation of the rows. It is an argument of the compiled programs and not
+        a constant in them, so that other data need no other programs.
+    """
+
+    batch: Batch
+    normalizer: Normalizer
 
 
-def build_step(
-    config: Config, optimizer: optax.GradientTransformation, normalizer: Normalizer | None = None
-) -> Step:
+Step = Callable[[TrainState, Resident, Rows, Array, Array], tuple[TrainState, dict[str, Array]]]
+Forward = Callable[[Any, Resident, Rows], Array]
+
+
+def build_step(config: Config, optimizer: optax.GradientTransformation) -> Step:
     """Builds one optimisation step of one member, to be vectorised and compiled.
 
     Args:
       config: The configuration of the run.
       optimizer: The optimiser, from `build_optimizer`.
-      normalizer: Normalisation applied to the rows of each step, so that no normalised copy of the
-        data is stored; None for data that are normalised.
 
     Returns:
       step(state, data, rows, weight, key) -> (state, measurements). `data` is the whole training
-      set, resident on the device; `rows` selects from it; `weight` (B,) is 0 for filler rows; `key`
-      is the key of the run, into which the step folds its number. Measured are the terms of the
-      loss, the norm of the gradient, and the "weight" of the rows, of each times the share of its
-      labels that is known.
+      set; `rows` selects from it; `weight` (B,) is 0 for filler rows; `key` is the key of the run,
+      into which the step folds its number. Measured are the terms of the loss, the norm of the
+      gradient, and the "weight" of the rows, of each times the share of its labels that is known.
     """
     model = LDDU(config.model, config.execution)
 
@@ -50,7 +59,7 @@ def build_step(
     def step(state, data, rows, weight, key):
         key = jax.random.fold_in(key, state.step)
         dropout, sample, noise, hide = jax.random.split(key, 4)
-        batch = _select(data, rows, normalizer)
+        batch = _select(data, rows)
         weight = weight if batch.weight is None else weight * batch.weight
         batch = augment(noise, hide, batch.replace(weight=weight), config)
         grads, (terms, bank) = jax.grad(loss_of, has_aux=True)(
@@ -87,12 +96,11 @@ def scanned(step: Step) -> Step:
     return steps
 
 
-def build_forward(config: Config, normalizer: Normalizer | None = None) -> Forward:
+def build_forward(config: Config) -> Forward:
     """Builds the forward pass of one member on rows of a data set.
 
     Args:
       config: The configuration of the run.
-      normalizer: As in `build_step`.
 
     Returns:
       forward(params, data, rows) -> (B, C) probabilities.
@@ -100,12 +108,11 @@ def build_forward(config: Config, normalizer: Normalizer | None = None) -> Forwa
     model = LDDU(config.model, config.execution)
 
     def forward(params, data, rows):
-        batch = _select(data, rows, normalizer)
+        batch = _select(data, rows)
         return model.apply({"params": params}, batch, packing=rows.packing).probs
 
     return forward
 
 
-def _select(data: Batch, rows: Rows, normalizer: Normalizer | None) -> Batch:
-    batch = take(data, rows.index)
-    return batch if normalizer is None else normalize(batch, normalizer)
+def _select(data: Resident, rows: Rows) -> Batch:
+    return normalize(take(data.batch, rows.index), data.normalizer)

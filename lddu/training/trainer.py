@@ -22,10 +22,11 @@ from lddu.structs import Batch
 from lddu.training.checkpoint import RunFolder
 from lddu.training.history import History, Record, epoch_means
 from lddu.training.optimizer import build_optimizer
-from lddu.training.programs import compile_programs, over_data_set, packs
+from lddu.training.programs import over_data_set, packs, training_programs
 from lddu.training.progress import Progress
 from lddu.training.sharding import MEMBERS, place, require_same, training_devices, training_mesh
 from lddu.training.state import TrainState, create_state
+from lddu.training.step import Resident
 from lddu.training.validation import validation_scores
 
 
@@ -96,16 +97,16 @@ class Trainer:
             np.asarray(valid.labels),
             None if valid.weight is None else np.asarray(valid.weight),
         )
-        self._train, valid = place((train, valid), self.mesh)
+        self._train, valid = place(
+            (Resident(train, self.normalizer), Resident(valid, self.normalizer)), self.mesh
+        )
         # A fixed sample of batches, so that a run that is continued has the same plans.
         trial = np.random.default_rng(0).integers(train.size, size=(256, cfg.batch_size))
         # A second size takes as long to compile as a few hundred steps save.
         quantiles = (0.75, 1.0) if total >= 2000 else (1.0,)
         packed = packs(config, self.mesh)
         self._packer = Packer(train, config.model, trial, quantiles, carried_out=packed)
-        self.programs = compile_programs(
-            config, self._optimizer, self.normalizer, together, self.mesh
-        )
+        self.programs = training_programs(config, total, together, self.mesh)
         self._evaluate = over_data_set(self.programs.forward, config, valid, self.mesh)
 
     def run(

@@ -38,7 +38,7 @@ def train(folder):
         "trained": jax.device_get([(t.params, t.history, t.best_epoch) for t in trained]),
         "state": trainer.state,
         "mesh": trainer.mesh.devices.shape,
-        "data on": len(trainer._train.labels.sharding.device_set),
+        "data on": len(trainer._train.batch.labels.sharding.device_set),
         "kept on": {len(leaf.sharding.device_set) for leaf in leaves},
         "flops": flops(trainer, (0, 1)),
     }

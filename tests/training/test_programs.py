@@ -7,6 +7,8 @@ from lddu import config
 from lddu.model import LDDU
 from lddu.training.programs import compile_group, over_data_set, packs
 from lddu.training.sharding import training_mesh
+from lddu.training.step import Resident
+from lddu.training.trainer import Trainer
 
 
 def test_members_have_their_own_or_share_an_argument():
@@ -36,6 +38,25 @@ def test_the_first_argument_is_donated_if_asked_for(donate):
     assert not second.is_deleted()
 
 
+def test_runs_that_compute_the_same_share_their_programs(base_config, data, compiled):
+    def run(changes, scale):
+        x = data[0].modalities["x"]
+        train = data[0].replace(
+            modalities={**data[0].modalities, "x": x.replace(values=scale * x.values)}
+        )
+        trainer = Trainer(config.replace(base_config, changes), train, data[1])
+        trainer.run(progress=False)
+        return trainer.programs
+
+    first = run({}, 1)
+    with compiled() as names:
+        again = run({"train.seed": 5, "train.patience": 1, "train.members": 3}, 1.5)
+    assert again is first
+    assert names == []
+    other = config.replace(base_config, {"loss.kl": 2 * base_config.loss.kl + 0.1})
+    assert Trainer(other, *data).programs is not first
+
+
 def test_the_best_parameters_are_kept_by_member(pair):
     kept = pair.trainer.programs.keep
     zeros, ones = (
@@ -52,9 +73,9 @@ def test_evaluation_covers_a_data_set_in_batches_of_one_size(base_config, data):
 
     def forward(params, data, rows):
         shapes.append(rows.index.shape)
-        return params[:, None, None] * data.labels[rows.index][None]
+        return params[:, None, None] * data.batch.labels[rows.index][None]
 
-    evaluate = over_data_set(forward, base_config, data[1], batch_size=5)
+    evaluate = over_data_set(forward, base_config, Resident(data[1], None), batch_size=5)
     probs = evaluate(np.array([1.0, 0.5]))
     assert isinstance(probs, np.ndarray)
     np.testing.assert_array_equal(probs, np.array([1.0, 0.5])[:, None, None] * data[1].labels)
@@ -63,9 +84,9 @@ def test_evaluation_covers_a_data_set_in_batches_of_one_size(base_config, data):
 
 def test_a_small_data_set_is_one_call(base_config, data):
     def forward(params, data, rows):
-        return params[:, None, None] * data.labels[rows.index][None]
+        return params[:, None, None] * data.batch.labels[rows.index][None]
 
-    evaluate = over_data_set(forward, base_config, data[1])
+    evaluate = over_data_set(forward, base_config, Resident(data[1], None))
     np.testing.assert_array_equal(evaluate(np.ones(1))[0], data[1].labels)
 
 

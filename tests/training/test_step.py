@@ -36,12 +36,12 @@ def head(state):
     return state.params["fusion"]["head"]["weight"]
 
 
-def test_a_step_is_a_function_of_state_data_and_key(train, alone):
+def test_a_step_is_a_function_of_state_data_and_key(train, alone, data):
     (*_, state), measured = train()
     (*_, again), _ = train()
     jax.tree.map(np.testing.assert_array_equal, state, again)
     assert state.step == 2
-    np.testing.assert_allclose(measured["weight"], alone.trainer._train.weight[:8].sum(), rtol=1e-5)
+    np.testing.assert_allclose(measured["weight"], data[0].weight[:8].sum(), rtol=1e-5)
     terms = {"nll", "unimodal", "kl", "spread", "contrastive", "grad_norm"}
     assert terms <= set(measured)
     (*_, other), _ = train(member=1)
@@ -82,6 +82,7 @@ def test_average_follows_the_parameters_and_forgets_the_first(train, alone):
 
 
 def test_rows_of_weight_zero_do_not_count(train, alone, data, tree_close):
+    compiled = alone.trainer.programs.step.jitted._cache_size()
     weight = np.array([1, 1, 1, 1, 1, 1, 1, 0], np.float32)
     # Of the same length, so that the other rows keep their places in the packing plan, which key
     # dropout.
@@ -93,13 +94,13 @@ def test_rows_of_weight_zero_do_not_count(train, alone, data, tree_close):
     tree_close(filled.params, other.params)
     # A sample's own weight does the same.
     placed = alone.trainer._train
-    zero = placed.replace(weight=placed.weight.at[7].set(0.0))
-    (*_, by_weight), measured = train(data=zero)
+    zero = placed.batch.replace(weight=placed.batch.weight.at[7].set(0.0))
+    (*_, by_weight), measured = train(data=placed._replace(batch=zero))
     np.testing.assert_allclose(measured["weight"], data[0].weight[:7].sum(), rtol=1e-5)
     tree_close(filled.params, by_weight.params)
     (*_, full), _ = train()
     assert np.abs(head(full) - head(filled)).max() > 1e-3
-    assert alone.trainer.programs.step.jitted._cache_size() == 1
+    assert alone.trainer.programs.step.jitted._cache_size() == compiled
 
 
 def test_labels_of_rows_without_weight_leave_no_trace(train, alone):
@@ -108,14 +109,14 @@ def test_labels_of_rows_without_weight_leave_no_trace(train, alone):
     garbage = np.array([[np.nan, np.nan], [1, 0], [0.25, np.nan]], np.float32)
     states = []
     for values in garbage:
-        labels = np.array(placed.labels)
+        labels = np.array(placed.batch.labels)
         labels[2, 0] = np.nan  # also an entry of a row that counts
         labels[[1, 4]] = values
         if values[0] == 1:
             labels.view(np.uint32)[2, 0] = 0xFFC12345
-        data = placed.replace(labels=jnp.asarray(labels))
-        (*_, state), measured = train(data=data, weight=weight)
-        counted = np.array(placed.weight)[:8] * weight
+        batch = placed.batch.replace(labels=jnp.asarray(labels))
+        (*_, state), measured = train(data=placed._replace(batch=batch), weight=weight)
+        counted = np.array(batch.weight)[:8] * weight
         want = counted.sum() - 0.5 * counted[2]
         np.testing.assert_allclose(measured["weight"], want, rtol=1e-5)
         states.append((state, measured))
