@@ -7,7 +7,8 @@ WORKERS ?= 2
 
 # Compiling takes most of their time: workers, commands and later runs share what is compiled.
 TESTS := JAX_COMPILATION_CACHE_DIR=$(CURDIR)/.cache/jax \
-	JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=0.3 $(BIN)/python -m pytest -n $(WORKERS)
+	JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=0.3 $(BIN)/python -m pytest -n $(WORKERS) \
+	--dist worksteal
 SUITE := $(TESTS) -m "not repeated"
 
 # Other machines, imitated: programs optimised as users run them (the tests' own are not), older

@@ -1,11 +1,14 @@
 """Every snippet and command of the README and of docs/ runs; every link leads somewhere."""
 
+import contextlib
 import dataclasses
 import functools
 import importlib
+import io
 import json
 import os
 import re
+import runpy
 import shlex
 import shutil
 import subprocess
@@ -16,6 +19,7 @@ import numpy as np
 import pytest
 
 import lddu
+from lddu import cli
 from lddu.data import synthetic
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -101,21 +105,39 @@ def without_layers(preset, *arguments):
     return lddu.config.replace(preset(*arguments), {"model.encoder.layers": 0})
 
 
-def succeed(words: list[str], folder: Path) -> str:
-    """Runs a command in a folder, with this Python, and returns what it prints."""
-    entry_point = "from lddu.cli import main; main()"
-    program = {"python": [sys.executable], "lddu": [sys.executable, "-c", entry_point]}[words[0]]
-    environment = {**os.environ, "LDDU_CACHE": str(folder / "cache")}
-    done = subprocess.run(
-        [*program, *words[1:]],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    return done.stdout
+def succeed(words: list[str], folder: Path, process: bool = False) -> str:
+    """Runs a command in a folder and returns what it prints.
+
+    It runs in a process of its own if asked to, else in this one, where much is imported and
+    compiled already.
+    """
+    cache = str(folder / "cache")
+    if process:
+        done = subprocess.run(
+            [sys.executable, *words[1:]],
+            cwd=folder,
+            env={**os.environ, "LDDU_CACHE": cache},
+            capture_output=True,
+            text=True,
+            timeout=600,
+        )
+        assert done.returncode == 0, done.stderr[-2000:]
+        return done.stdout
+    printed = io.StringIO()
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        contextlib.chdir(folder),
+        contextlib.redirect_stdout(printed),
+    ):
+        patch.setenv("LDDU_CACHE", cache)
+        patch.setattr("lddu.training.memory.keep", lambda: True)  # it is for whole processes
+        if words[0] == "lddu":
+            cli.main(words[1:])
+        else:
+            patch.setattr(sys, "argv", words[1:])
+            patch.syspath_prepend(str(ROOT / "experiments"))
+            runpy.run_path(words[1], run_name="__main__")
+    return printed.getvalue()
 
 
 # ---- the pages -----------------------------------------------------------------------------------
@@ -216,7 +238,6 @@ def test_comparisons_run(folder):
 
 @pytest.mark.slow
 def test_commands_on_own_files_run(tmp_path, monkeypatch):
-    from lddu import cli
     from lddu.data import write_table
     from lddu.data.dataset import Split
 
@@ -265,7 +286,8 @@ def test_picture_is_drawn(command, folder, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("command", LOADING)
 def test_loading_is_measured(command, folder):
-    printed = succeed([*shlex.split(command), "--preset", "tiny", "--samples", "64"], folder)
+    options = ["--preset", "tiny", "--samples", "64"]
+    printed = succeed([*shlex.split(command), *options], folder, process=True)
     assert re.search(r"second load +\d+\.\d +\d+\.\d\d", printed)
 
 
@@ -274,7 +296,7 @@ def test_loading_is_measured(command, folder):
 def test_speed_is_measured(command, folder, tmp_path):
     # Inference of 512 to 4,096 samples, where no twin takes part: PyTorch may not be installed.
     options = ["--tiny", "--only", "inference, 512", "--rounds", "1", "--out", str(tmp_path)]
-    printed = succeed([*shlex.split(command), *options], folder)
+    printed = succeed([*shlex.split(command), *options], folder, process=True)
     assert re.search(r"inference, 4096 samples +lddu +\d+", printed)
     assert len(json.loads((tmp_path / "results.json").read_text())) == 4
 
@@ -311,7 +333,8 @@ def train(command: str, folder: Path, out: Path) -> None:
     """Runs a command, made short, that trains and scores models, and checks what it leaves."""
     words = shlex.split(command)
     script = words[1]
-    succeed([*words, *shlex.split(SHORTER[script]), "--out", str(out)], folder)
+    options = [*shlex.split(SHORTER[script]), "--out", str(out)]
+    succeed([*words, *options], folder, process="demo" in script)  # as a reader does first
     (written,) = out.rglob("results.json")
     models = json.loads(written.read_text(encoding="utf-8"))["models"]
     first = [next(iter(scores.values()), {"mean": 0.0}) for scores in models.values()]

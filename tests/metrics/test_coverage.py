@@ -15,7 +15,7 @@ from lddu import metrics
 pytestmark = pytest.mark.slow
 
 GROUPS = 40
-RESAMPLES = 800
+RESAMPLES = 400
 
 
 def simulate(rng, rows, sets, groups=0):
@@ -93,7 +93,7 @@ def test_the_columns_are_those_of_single_data_sets():
 
 @pytest.mark.parametrize("groups", [0, GROUPS])
 @pytest.mark.parametrize(
-    ("scores", "sets"), [(CHEAP, 500), (RANKING, 150)], ids=["means", "ranking"]
+    ("scores", "sets"), [(CHEAP, 500), (RANKING, 120)], ids=["means", "ranking"]
 )
 def test_bootstrap(scores, sets, groups):
     large = simulate(np.random.default_rng(1), 200, 5000, groups)[:2]
@@ -125,7 +125,7 @@ def known_auroc(probs, labels, weights=None):
 @pytest.mark.parametrize("weighted", [False, True])
 def test_bootstrap_with_unknown_labels(weighted):
     """A third of the labels is unknown, at random, and so are weights."""
-    sets = 200
+    sets = 150
     large = simulate(np.random.default_rng(1), 200, 5000)[:2]
     rng = np.random.default_rng(3)
     probs, labels, _ = simulate(rng, 200, sets)

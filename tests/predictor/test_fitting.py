@@ -41,43 +41,34 @@ def test_fit_on_tiny_data(predictor, tiny_data):
     assert gain.mean() > 4 * gain.std() / np.sqrt(len(gain))
 
 
+law = SyntheticConfig(labels=("a", "b"), features=(("x", 3),), length=(("x", 5),), missing=0.0)
+
+
 def row_nll(probs, labels):
     return -np.where(labels > 0, np.log(probs), np.log1p(-probs)).mean(1)
 
 
 @pytest.mark.slow
-def test_fit_copes_with_awkward_data(tmp_path):
+def test_fit_copes_with_awkward_data(tmp_path, toy_config):
     """Soft and integer labels, one that never occurs, a modality never seen, and one unknown."""
-    law = SyntheticConfig(labels=("a", "b"), features=(("x", 3),), length=(("x", 5),), missing=0.0)
-    train, valid = (generate(n, seed=n, config=law).batch for n in (20, 12))
+    train, valid = (generate(40, seed=n, config=law).batch for n in (20, 12))
 
     def awkward(batch, labels):
-        size = batch.size
-        never = Modality(np.full((size, 1, 2), np.nan, np.float32), np.zeros((size, 1), bool))
-        unknown = Modality(np.ones((size, 2, 1), np.float32), np.ones((size, 2), bool))
+        never = Modality(np.full((40, 2, 4), np.nan, np.float32), np.zeros((40, 2), bool))
+        unknown = Modality(np.ones((40, 2, 1), np.float32), np.ones((40, 2), bool))
         labels[:, 1] = 0
         return batch.replace(
-            modalities={**batch.modalities, "never": never, "unknown": unknown},
-            present={**batch.present, "never": np.ones(size, bool), "unknown": np.ones(size, bool)},
+            modalities={**batch.modalities, "y": never, "unknown": unknown},
+            present={**batch.present, "y": np.ones(40, bool), "unknown": np.ones(40, bool)},
             labels=labels,
         )
 
-    train = awkward(train, np.where(train.labels > 0, 0.75, 0.25))
+    train = awkward(train, np.where(train.labels > 0, np.float32(0.75), np.float32(0.25)))
     valid = awkward(valid, valid.labels.astype(int))
     valid = valid.replace(
         modalities={k: m for k, m in valid.modalities.items() if k != "unknown"},
     )
-    cfg = config.replace(
-        config.tiny({"x": (3, 5), "never": (2, 1)}, law.labels),
-        {
-            "model.encoder.hidden": 4,
-            "model.latent": 2,
-            "model.latent_hidden": (4,),
-            "train.epochs": 2,
-            "loss.bank_size": 0,
-            "loss.spread": 0.0,
-        },
-    )
+    cfg = config.replace(toy_config, {"train.epochs": 2, "train.members": 1})
     predictor = lddu.fit(cfg, train, valid, folder=tmp_path / "run", progress=False)
     prediction = predictor.predict(train)
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(prediction))
