@@ -196,3 +196,8 @@ def test_joined_batches_have_their_labels_in_one_order():
     both = concatenate([batch, other])
     assert both.labels.tolist() == [*batch.labels.tolist(), *batch.labels.tolist()]
     assert both.label_names == take(both, slice(1)).label_names == ("fear", "joy", "anger")
+    unnamed = batch.replace(label_names=None)
+    for parts in ([unnamed, batch], [batch, unnamed]):
+        joined = concatenate(parts)
+        assert joined.labels.tolist() == both.labels.tolist()
+        assert joined.label_names == batch.label_names
