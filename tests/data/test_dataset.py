@@ -7,7 +7,6 @@ from lddu.data.card import Card
 from lddu.data.dataset import Dataset, Split
 from lddu.structs import Batch, Modality
 
-
 CARD = Card("x", "y", "z", (), {}, {}, ())
 
 
