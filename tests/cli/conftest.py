@@ -56,10 +56,10 @@ def trained(place, predictor, tiny_data):
     predictor.save(folder / "predictor")
     prediction = predictor.predict(test)
     cuts = np.asarray(predictor.thresholds)[None]
-    models = {
-        "lddu": ModelPredictions(np.asarray(prediction.probs)[None], cuts),
-        "prior": ModelPredictions(np.tile(predictor.base_rate, (1, test.size, 1)), cuts),
-    }
+    models = {"lddu": ModelPredictions(np.asarray(prediction.probs)[None], cuts)}
+    for seed, name in enumerate(("prior", "logistic", "forest")):
+        drawn = np.random.default_rng(seed).random((1, *test.labels.shape))
+        models[name] = ModelPredictions(drawn, cuts)
     ids = np.array([f"test {i}" for i in range(test.size)])
     predictions = RunPredictions(ids, test.labels, predictor.labels, "validation", "lddu", models)
     table, weights = predictions.table(), prediction.weights

@@ -13,10 +13,10 @@ SHORT = ["--set", "train.epochs=1", "model.encoder.layers=0", "model.statistics=
 
 
 @pytest.mark.slow
-def test_a_run_is_written_and_can_be_repeated_exactly(place, monkeypatch, capsys):
+def test_a_run_is_written_and_can_be_repeated_exactly(place, example, monkeypatch, capsys):
     monkeypatch.chdir(place)
-    words = ["train", "mydata", "--preset", "tiny", "--no-baselines", *SHORT]
-    cli.main([*words, "--out", "runs/first"])
+    words = [*example("train"), "--no-baselines", *SHORT, "--out", "runs/first"]
+    cli.main(words)
     assert "lddu_calibrated" in capsys.readouterr().out
     files = {file.name for file in (place / "runs" / "first").iterdir()}
     assert {"train.json", "config.json", "card.json", "predictor", "report.html"} <= files
