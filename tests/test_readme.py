@@ -1,4 +1,7 @@
-"""Every snippet and command of the README and of docs/ runs; every link leads somewhere."""
+"""Every snippet and command of the README and of docs/ runs; every link leads somewhere.
+
+Commands `lddu ...` have their tests in `tests/cli`.
+"""
 
 import dataclasses
 import functools
@@ -7,16 +10,13 @@ import json
 import os
 import re
 import shlex
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 import lddu
-from lddu.data import synthetic
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = {
@@ -72,15 +72,14 @@ BENCHMARK = commands("python experiments/benchmark.py")
 CLASSIFIERS = commands("python experiments/calibrate_sklearn.py")
 APART = GENERATORS + LOADING + OBSERVERS + BENCHMARK + CLASSIFIERS
 WHOLE = ["python experiments/demo.py", *(c for c in commands("python") if c not in APART)]
-# Two of these leave runs that other commands read.
-COMPARED = commands("python experiments/mosei.py")[0]
+# This one leaves a run that another command reads.
 OBSERVED = commands("python experiments/studyforrest.py --source windows")[0]
 # Of commands that differ in options alone, the first always runs; the others do in variations.
-FIRST = {shlex.split(command)[1]: command for command in [*reversed(WHOLE), COMPARED, OBSERVED]}
+FIRST = {shlex.split(command)[1]: command for command in [*reversed(WHOLE), OBSERVED]}
 TRAINING = [
     command if command in FIRST.values() else pytest.param(command, marks=pytest.mark.repeated)
     for command in WHOLE
-    if command not in (COMPARED, OBSERVED)
+    if command != OBSERVED
 ]
 # Scripts that train, calibrate and report one model beside baselines.
 REPORTING = ("demo", "mosei", "m3ed", "studyforrest")
@@ -102,12 +101,10 @@ def without_layers(preset, *arguments):
 
 
 def succeed(words: list[str], folder: Path) -> str:
-    """Runs a command in a folder, with this Python, and returns what it prints."""
-    entry_point = "from lddu.cli import main; main()"
-    program = {"python": [sys.executable], "lddu": [sys.executable, "-c", entry_point]}[words[0]]
+    """Runs a script in a folder, with this Python, and returns what it prints."""
     environment = {**os.environ, "LDDU_CACHE": str(folder / "cache")}
     done = subprocess.run(
-        [*program, *words[1:]],
+        [sys.executable, *words[1:]],
         cwd=folder,
         env=environment,
         capture_output=True,
@@ -130,6 +127,7 @@ def test_the_readme_is_short_and_has_one_picture():
 def test_there_are_snippets_and_commands():
     assert len(SNIPPETS) >= 10
     assert {"make demo", "make test", *PICTURE} <= {*COMMANDS, *re.findall(r"`(.+?)`", README)}
+    assert {command.split()[0] for command in COMMANDS} == {"make", "python", "lddu"}
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -203,54 +201,6 @@ def test_make_target_exists(command):
     )
     assert dry.returncode == 0, dry.stderr
     assert ("experiments/demo.py" if "demo" in command else "pytest") in dry.stdout
-
-
-@pytest.mark.slow
-def test_comparisons_run(folder):
-    train(COMPARED, folder, folder / "runs" / "mosei")
-    shutil.copytree(folder / "runs" / "mosei", folder / "runs" / "mosei_paper")
-    for command in commands("lddu compare"):
-        printed = succeed([*shlex.split(command), "--resamples", "5"], folder)
-        assert "verdict" in printed
-
-
-@pytest.mark.slow
-def test_commands_on_own_files_run(tmp_path, monkeypatch):
-    from lddu import cli
-    from lddu.data import write_table
-    from lddu.data.dataset import Split
-
-    monkeypatch.chdir(tmp_path)
-    splits, labels = {}, None
-    for seed, name in enumerate(("train", "valid", "test")):
-        data = synthetic.generate(60, seed=seed)
-        ids, labels = np.array([f"{name} {i}" for i in range(60)]), data.config.labels
-        splits[name] = Split(data.batch, ids)
-    write_table(tmp_path / "mydata" / "samples.csv", splits, labels)
-    trained = False
-    own = [c for c in commands("lddu") if c.split()[1] not in ("compare", "export")]
-    for command in own:
-        _, *words = shlex.split(command)
-        if words[0] == "train":
-            if trained:  # the same training, with other options
-                continue
-            trained = True
-            words += ["--seeds", "1", "--set", "train.epochs=1", *SMALL.split()]
-        cli.main(words)
-    assert {"predictions.csv", "calibrator.json", "sets.json"} <= set(os.listdir(tmp_path))
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("command", commands("lddu export"))
-def test_export_runs(command, folder):
-    data = synthetic.generate(40)
-    config = lddu.config.tiny(data.shapes(), data.config.labels)
-    config = lddu.config.replace(config, {"train.epochs": 1})
-    predictor = lddu.fit(config, data.batch, data.batch, progress=False)
-    _, _, run, out = shlex.split(command)
-    predictor.save(folder / run / "predictor")
-    assert "MB for cpu, cuda, tpu" in succeed(shlex.split(command), folder)
-    assert (folder / out).stat().st_size > 10_000
 
 
 @pytest.mark.slow

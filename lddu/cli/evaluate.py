@@ -1,17 +1,15 @@
 """`lddu evaluate`: the scores of a trained model on other data, with intervals."""
 
-from pathlib import Path
-
-from tyro.conf import Positional
+from lddu.cli.arguments import Data, MaybeFile, Run
 
 
 def evaluate(
-    run: Positional[Path],
-    data: Positional[Path],
+    run: Run,
+    data: Data,
     split: str = "test",
     resamples: int = 1000,
     level: float = 0.95,
-    out: Path | None = None,
+    out: MaybeFile = None,
 ) -> None:
     """Scores a run's calibrated model on labelled data, with bootstrap intervals.
 

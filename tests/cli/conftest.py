@@ -70,6 +70,13 @@ def trained(place, predictor, tiny_data):
     return place
 
 
+@pytest.fixture(scope="session")
+def short():
+    """Options that make a training short; where an option is given twice, the last one counts."""
+    changes = ("train.epochs=1", "model.encoder.layers=0", "model.statistics=4")
+    return ["--no-baselines", "--set", *changes]
+
+
 @pytest.fixture
 def example():
     """example(verb): the words of the example in a verb's help."""

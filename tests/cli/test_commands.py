@@ -1,7 +1,7 @@
 """Every command `lddu ...` of the pages and every example of the help runs, on tiny data.
 
-Those that train have tests of their own: the README's in `test_own_files.py`, the examples of the
-help in `test_train.py` and here. The example of `convert` is in `test_runs.py`.
+The README's `lddu train` is in `test_own_files.py`, the example of its help in `test_train.py`, and
+that of `lddu convert` in `test_runs.py`.
 """
 
 import itertools
@@ -83,3 +83,16 @@ def test_the_demo_runs(run, stand, example):
     printed = run([*example("demo"), "--samples", "200", "--out", "runs/small"])
     assert "bayes" in printed
     assert (stand / "runs" / "small" / "report.html").stat().st_size > 10_000
+
+
+@pytest.mark.slow
+@pytest.mark.repeated
+def test_the_same_training_with_other_options_runs(place, short, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(place / "mydata", "mydata")
+    for command in (c for c in COMMANDS if words(c)[0] == "train"):
+        if "--config" not in command:
+            shutil.rmtree("runs", ignore_errors=True)
+        cli.main([*words(command), *short])
+        out = Path(command.split("--out ")[1])
+        assert (out / "report.html").stat().st_size > 10_000

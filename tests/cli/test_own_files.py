@@ -19,8 +19,6 @@ ROOT = Path(__file__).resolve().parents[2]
 LABELS = ("joy", "sadness", "anger", "fear", "disgust", "surprise", "calm")
 WIDTHS = {"text": 6, "audio": 5, "video": 4}
 COUNT = 1500
-# Where an option is given twice, the last one counts.
-SHORT = ["--no-baselines", "--set", "train.epochs=1", "model.encoder.layers=0", "model.statistics=4"]
 
 
 def write_samples(folder):
@@ -59,7 +57,7 @@ def write_samples(folder):
 
 
 @pytest.fixture(scope="module")
-def walk(tmp_path_factory):
+def walk(tmp_path_factory, short):
     """(folder, command -> what it printed): the README's commands have run on new samples."""
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     section = readme.split("## Use it on your files")[1].split("\n## ")[0]
@@ -71,7 +69,7 @@ def walk(tmp_path_factory):
         for command in block.splitlines():
             words = shlex.split(command)[1:]
             with contextlib.redirect_stdout(io.StringIO()) as text:
-                cli.main([*words, *(SHORT if words[0] == "train" else ())])
+                cli.main([*words, *(short if words[0] == "train" else ())])
             printed[" ".join(words[:2])] = text.getvalue()
     return folder, printed
 
@@ -91,6 +89,8 @@ def columns(rows, *names):
 def test_the_data_are_checked(walk):
     printed = walk[1]["data check"]
     assert "train 900, valid 300, test 300 samples, can be trained on" in printed
+    assert f"labels: {', '.join(LABELS)}" in printed
+    assert "video: 4 features, up to 4 steps, missing in 500 samples" in printed
     assert "groups are in more than one split" not in printed
 
 

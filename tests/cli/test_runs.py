@@ -13,13 +13,6 @@ SIZES = ("encoder.hidden=8", "encoder.heads=2", "encoder.layers=1", "encoder.fee
 SIZES = tuple(f"model.{size}" for size in (*SIZES, "latent=4", "latent_hidden=[6,4,4]"))
 
 
-def test_the_report_is_written_again(trained, tmp_path, monkeypatch):
-    monkeypatch.chdir(trained)
-    cli.main(["report", "runs/mine", "--out", str(tmp_path / "again.html")])
-    first = (trained / "runs" / "mine" / "report.html").read_text()
-    assert (tmp_path / "again.html").read_text() == first
-
-
 def test_a_folder_without_a_run_is_a_mistake(tmp_path):
     with pytest.raises(SystemExit, match=r"there is no .*predictions"):
         cli.main(["report", str(tmp_path)])
