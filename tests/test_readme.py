@@ -41,7 +41,6 @@ COMMANDS = list(
 # Options that make the same commands short; where an option is given twice, the last one counts.
 SMALL = "model.encoder.layers=0 model.statistics=4"
 SHORTER = {
-    "experiments/demo.py": "--samples 200 --epochs 1",
     "experiments/ablations.py": (
         f"--data synthetic --seeds 1 --epochs 1 --samples 100 --rows 2 --set {SMALL}"
     ),
@@ -71,7 +70,7 @@ OBSERVERS = commands("python experiments/observers.py")
 BENCHMARK = commands("python experiments/benchmark.py")
 CLASSIFIERS = commands("python experiments/calibrate_sklearn.py")
 APART = GENERATORS + LOADING + OBSERVERS + BENCHMARK + CLASSIFIERS
-WHOLE = ["python experiments/demo.py", *(c for c in commands("python") if c not in APART)]
+WHOLE = [command for command in commands("python") if command not in APART]
 # This one leaves a run that another command reads.
 OBSERVED = commands("python experiments/studyforrest.py --source windows")[0]
 # Of commands that differ in options alone, the first always runs; the others do in variations.
@@ -82,7 +81,7 @@ TRAINING = [
     if command != OBSERVED
 ]
 # Scripts that train, calibrate and report one model beside baselines.
-REPORTING = ("demo", "mosei", "m3ed", "studyforrest")
+REPORTING = ("mosei", "m3ed", "studyforrest")
 
 
 @pytest.fixture(scope="session")

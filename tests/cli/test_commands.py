@@ -5,14 +5,18 @@ that of `lddu convert` in `test_runs.py`.
 """
 
 import itertools
+import json
 import re
+import runpy
 import shlex
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
 
 from lddu import cli
+from lddu.runs import demo
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -80,9 +84,20 @@ def test_exports_run(run, stand, example):
 
 @pytest.mark.slow
 def test_the_demo_runs(run, stand, example):
-    printed = run([*example("demo"), "--samples", "200", "--out", "runs/small"])
-    assert "bayes" in printed
-    assert (stand / "runs" / "small" / "report.html").stat().st_size > 10_000
+    run([*example("demo"), "--samples", "200", "--out", "runs/small"])
+    out = stand / "runs" / "small"
+    models = json.loads((out / "results.json").read_text())["models"]
+    assert {"prior", "logistic", "lddu", "lddu_calibrated", "bayes"} == set(models)
+    assert all(scores["nll"]["mean"] > 0 for scores in models.values())
+    assert (out / "report.html").stat().st_size > 10_000
+
+
+def test_the_script_of_make_demo_is_the_demo(monkeypatch):
+    calls = []
+    monkeypatch.setattr(demo, "run", lambda *given: calls.append(given))
+    monkeypatch.setattr(sys, "argv", ["demo.py", "--samples", "200"])
+    runpy.run_path(str(ROOT / "experiments" / "demo.py"), run_name="__main__")
+    assert calls == [(200, 5, 0, Path("runs/demo"))]
 
 
 @pytest.mark.slow
