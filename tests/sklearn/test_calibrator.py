@@ -72,12 +72,8 @@ def test_it_equals_the_functions_of_arrays_by_hand(source, estimator, data, requ
     if source == "film":
         X, y, groups = film_task(request.getfixturevalue("data_folder"))
     else:
-        made = {
-            "indicator": (*data, None),
-            "synthetic": synthetic_task(),
-            "grouped": grouped_task(),
-        }
-        X, y, groups = made[source]
+        made = {"indicator": lambda: (*data, None), "synthetic": synthetic_task}
+        X, y, groups = {**made, "grouped": grouped_task}[source]()
     X = StandardScaler().fit_transform(X)
     cv = KFold(3) if groups is None else GroupKFold(3)
     model = MultiLabelCalibrator(estimator, method="platt", cv=cv, thresholds="per_label")
