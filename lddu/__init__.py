@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from lddu import calibration, config, data, losses, metrics, uncertainty
     from lddu.config import Config
     from lddu.gaussian import Gaussian
+    from lddu.metrics.checks import UnknownLabelWarning
     from lddu.model import LDDU
     from lddu.predictor import Predictor
     from lddu.predictor.fitting import calibrate, fit
@@ -30,6 +31,7 @@ __all__ = [
     "Modality",
     "Prediction",
     "Predictor",
+    "UnknownLabelWarning",
     "__version__",
     "calibrate",
     "calibration",
@@ -50,6 +52,7 @@ _HOME = {
     "Modality": "structs",
     "Prediction": "structs",
     "Predictor": "predictor",
+    "UnknownLabelWarning": "metrics.checks",
     "calibrate": "predictor.fitting",
     "fit": "predictor.fitting",
     "write_report": "runs.report",

@@ -1,5 +1,6 @@
 """Fixtures shared by all tests: a model trained on a tiny set, and a smaller one never trained."""
 
+import importlib.util
 import mmap
 import os
 from pathlib import Path
@@ -154,6 +155,16 @@ def toy_data(toy_inputs, toy_members):
     logits = prior + (np.asarray(mean_logits(toy_members.logits), float) - prior) / 4
     labels = np.random.default_rng(0).random(logits.shape) < scipy.special.expit(logits)
     return toy_inputs.replace(labels=labels.astype(np.float32))
+
+
+@pytest.fixture(scope="session")
+def torch_writer():
+    """The writer of torch.save files that the tests of `lddu.data.formats` use."""
+    path = Path(__file__).parent / "data" / "formats" / "conftest.py"
+    spec = importlib.util.spec_from_file_location("torch_writer", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,7 @@
-"""Every snippet and command of the README and of docs/ runs; every link leads somewhere."""
+"""Every snippet and command of the README and of docs/ runs; every link leads somewhere.
+
+Commands `lddu ...` have their tests in `tests/cli`.
+"""
 
 import contextlib
 import dataclasses
@@ -10,17 +13,13 @@ import os
 import re
 import runpy
 import shlex
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 import lddu
-from lddu import cli
-from lddu.data import synthetic
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = {
@@ -44,13 +43,12 @@ COMMANDS = list(
 )
 # Options that make the same commands short; where an option is given twice, the last one counts.
 SMALL = "model.encoder.layers=0 model.statistics=4"
-SINGLE = f"--seeds 1 --no-baselines --set train.epochs=1 {SMALL}"
+ALONE = f"--no-baselines --set train.epochs=1 {SMALL}"
 SHORTER = {
-    "experiments/demo.py": "--samples 200 --epochs 1",
     "experiments/ablations.py": (
         f"--data synthetic --seeds 1 --epochs 1 --samples 100 --rows 2 --set {SMALL}"
     ),
-    "experiments/studyforrest.py": f"--folds 4 --seeds 2 --no-baselines --set train.epochs=1 {SMALL}",
+    "experiments/studyforrest.py": f"--folds 4 --seeds 2 {ALONE}",
     "experiments/truth.py": "--samples 200 --epochs 1 --seeds 1",
     "experiments/ensembles.py": (
         f"--samples 200 --epochs 1 --members 2 --dropout-samples 2 --set {SMALL}"
@@ -58,8 +56,8 @@ SHORTER = {
     "experiments/robustness.py": (
         f"--fusions precision --samples 100 --test-samples 50 --epochs 1 --seeds 1 --set {SMALL}"
     ),
-    "experiments/mosei.py": f"--preset tiny {SINGLE}",
-    "experiments/m3ed.py": f"--preset tiny {SINGLE}",
+    "experiments/mosei.py": f"--preset tiny --seeds 1 {ALONE}",
+    "experiments/m3ed.py": f"--preset tiny --seeds 1 {ALONE}",
 }
 
 
@@ -76,19 +74,18 @@ OBSERVERS = commands("python experiments/observers.py")
 BENCHMARK = commands("python experiments/benchmark.py")
 CLASSIFIERS = commands("python experiments/calibrate_sklearn.py")
 APART = GENERATORS + LOADING + OBSERVERS + BENCHMARK + CLASSIFIERS
-WHOLE = ["python experiments/demo.py", *(c for c in commands("python") if c not in APART)]
-# Two of these leave runs that other commands read.
-COMPARED = commands("python experiments/mosei.py")[0]
+WHOLE = [command for command in commands("python") if command not in APART]
+# This one leaves a run that another command reads.
 OBSERVED = commands("python experiments/studyforrest.py --source windows")[0]
 # Of commands that differ in options alone, the first always runs; the others do in variations.
-FIRST = {shlex.split(command)[1]: command for command in [*reversed(WHOLE), COMPARED, OBSERVED]}
+FIRST = {shlex.split(command)[1]: command for command in [*reversed(WHOLE), OBSERVED]}
 TRAINING = [
     command if command in FIRST.values() else pytest.param(command, marks=pytest.mark.repeated)
     for command in WHOLE
-    if command not in (COMPARED, OBSERVED)
+    if command != OBSERVED
 ]
 # Scripts that train, calibrate and report one model beside baselines.
-REPORTING = ("demo", "mosei", "m3ed", "studyforrest")
+REPORTING = ("mosei", "m3ed", "studyforrest")
 
 
 @pytest.fixture(scope="session")
@@ -107,7 +104,7 @@ def without_layers(preset, *arguments):
 
 
 def succeed(words: list[str], folder: Path, process: bool = False) -> str:
-    """Runs a command in a folder and returns what it prints.
+    """Runs a script in a folder and returns what it prints.
 
     It runs in a process of its own if asked to, else in this one, where much is imported and
     compiled already.
@@ -132,12 +129,9 @@ def succeed(words: list[str], folder: Path, process: bool = False) -> str:
     ):
         patch.setenv("LDDU_CACHE", cache)
         patch.setattr("lddu.training.memory.keep", lambda: True)  # it is for whole processes
-        if words[0] == "lddu":
-            cli.main(words[1:])
-        else:
-            patch.setattr(sys, "argv", words[1:])
-            patch.syspath_prepend(str(ROOT / "experiments"))
-            runpy.run_path(words[1], run_name="__main__")
+        patch.setattr(sys, "argv", words[1:])
+        patch.syspath_prepend(str(ROOT / "experiments"))
+        runpy.run_path(words[1], run_name="__main__")
     return printed.getvalue()
 
 
@@ -153,6 +147,7 @@ def test_the_readme_is_short_and_has_one_picture():
 def test_there_are_snippets_and_commands():
     assert len(SNIPPETS) >= 10
     assert {"make demo", "make test", *PICTURE} <= {*COMMANDS, *re.findall(r"`(.+?)`", README)}
+    assert {command.split()[0] for command in COMMANDS} == {"make", "python", "lddu"}
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -229,49 +224,6 @@ def test_make_target_exists(command):
 
 
 @pytest.mark.slow
-def test_comparisons_run(folder):
-    train(COMPARED, folder, folder / "runs" / "mosei")
-    shutil.copytree(folder / "runs" / "mosei", folder / "runs" / "mosei_paper")
-    for command in commands("lddu compare"):
-        printed = succeed([*shlex.split(command), "--resamples", "5"], folder)
-        assert "verdict" in printed
-
-
-@pytest.mark.slow
-def test_commands_on_own_files_run(tmp_path, monkeypatch):
-    from lddu.data import write_table
-    from lddu.data.dataset import Split
-
-    monkeypatch.chdir(tmp_path)
-    splits, labels = {}, None
-    for seed, name in enumerate(("train", "valid", "test")):
-        data = synthetic.generate(60, seed=seed)
-        ids, labels = np.array([f"{name} {i}" for i in range(60)]), data.config.labels
-        splits[name] = Split(data.batch, ids)
-    write_table(tmp_path / "mydata" / "samples.csv", splits, labels)
-    trained = False
-    own = [c for c in commands("lddu") if c.split()[1] not in ("compare", "export")]
-    for command in own:
-        _, *words = shlex.split(command)
-        if words[0] == "train":
-            if trained:  # the same training, with other options
-                continue
-            trained = True
-            words += SINGLE.split()
-        cli.main(words)
-    assert {"predictions.csv", "calibrator.json", "sets.json"} <= set(os.listdir(tmp_path))
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("command", commands("lddu export"))
-def test_export_runs(command, folder, predictor):
-    _, _, run, out = shlex.split(command)
-    predictor.save(folder / run / "predictor")
-    assert "MB for cpu, cuda, tpu" in succeed(shlex.split(command), folder)
-    assert (folder / out).stat().st_size > 10_000
-
-
-@pytest.mark.slow
 @pytest.mark.parametrize("command", PICTURE)
 def test_picture_is_drawn(command, folder, tmp_path):
     picture = tmp_path / "picture.png"
@@ -330,8 +282,7 @@ def train(command: str, folder: Path, out: Path) -> None:
     """Runs a command, made short, that trains and scores models, and checks what it leaves."""
     words = shlex.split(command)
     script = words[1]
-    options = [*shlex.split(SHORTER[script]), "--out", str(out)]
-    succeed([*words, *options], folder, process="demo" in script)  # as a reader does first
+    succeed([*words, *shlex.split(SHORTER[script]), "--out", str(out)], folder)
     (written,) = out.rglob("results.json")
     models = json.loads(written.read_text(encoding="utf-8"))["models"]
     first = [next(iter(scores.values()), {"mean": 0.0}) for scores in models.values()]
@@ -340,5 +291,4 @@ def train(command: str, folder: Path, out: Path) -> None:
         assert all("TEST" in name for name in models)
     elif Path(script).stem in REPORTING:
         assert {"lddu", "lddu_calibrated", "prior"} <= set(models)
-        assert ("logistic" in models) == ("--no-baselines" not in options)
         assert (out / "report.html").stat().st_size > 10_000

@@ -6,7 +6,7 @@ logits.
 
 In every fit of this package, a label that is NaN is unknown and does not count, and `weights` (N,)
 weight the rows. For a label without a known entry nothing is fitted on its own, with an
-`UnknownLabelWarning`: parameters per label leave it as it is, shared ones apply.
+`lddu.UnknownLabelWarning`: parameters per label leave it as it is, shared ones apply.
 
 - `scaling`: `fit_temperature` -> `Temperature`; one number, or one per label.
 - `platt`: `fit_platt` -> `Platt`; slope and bias, shared or per label (vector scaling).
@@ -26,7 +26,7 @@ from lddu.calibration import conformal, scaling, thresholds
 from lddu.calibration.beta import Beta, apply_beta, fit_beta
 from lddu.calibration.calibrators import CALIBRATORS, Calibrator, Identity, apply
 from lddu.calibration.choice import Choice, choose
-from lddu.calibration.inputs import UnknownLabelWarning, logit
+from lddu.calibration.inputs import logit
 from lddu.calibration.isotonic import Isotonic, apply_isotonic, fit_isotonic, max_slope
 from lddu.calibration.matrix import Matrix, apply_matrix, fit_matrix
 from lddu.calibration.platt import Platt, apply_platt, fit_platt
@@ -42,7 +42,6 @@ __all__ = [
     "Matrix",
     "Platt",
     "Temperature",
-    "UnknownLabelWarning",
     "apply",
     "apply_beta",
     "apply_isotonic",

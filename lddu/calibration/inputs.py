@@ -131,10 +131,6 @@ def scored_data(
     return probs, labels, entries
 
 
-class UnknownLabelWarning(UserWarning):
-    """A label has no known entry, so that nothing was fitted for it."""
-
-
 def check_known(entries: ArrayLike, per_label: bool = True) -> None:
     """Raises unless some label is known, and warns of labels without any known entry.
 
@@ -159,7 +155,7 @@ def check_known(entries: ArrayLike, per_label: bool = True) -> None:
         warnings.warn(
             f"labels {np.shape(entries)} have no known entry in column {columns}: nothing is "
             "fitted for these labels on their own",
-            UnknownLabelWarning,
+            checks.UnknownLabelWarning,
             stacklevel=callers.level(),
         )
 
@@ -168,7 +164,7 @@ def check_known(entries: ArrayLike, per_label: bool = True) -> None:
 def quiet() -> Iterator[None]:
     """Keeps fits from giving an `UnknownLabelWarning`, where one was given for all of them."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UnknownLabelWarning)
+        warnings.simplefilter("ignore", checks.UnknownLabelWarning)
         yield
 
 

@@ -5,15 +5,17 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
+from lddu.cli.arguments import MaybeData, MaybeFile
+
 
 def calibrate(
-    source: Positional[Path],
-    data: Positional[Path | None] = None,
-    out: Annotated[Path | None, arg(aliases=["-o"])] = None,
+    source: Positional[Annotated[Path, arg(metavar="TABLE|RUN")]],
+    data: MaybeData = None,
+    out: Annotated[Path | None, arg(aliases=["-o"], metavar="FILE|FOLDER")] = None,
     method: str = "choose",
     folds: int = 5,
     seed: int = 0,
-    use: Path | None = None,
+    use: MaybeFile = None,
 ) -> None:
     """Fits a calibrator, and scores the probabilities before and after it.
 

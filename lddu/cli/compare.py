@@ -1,10 +1,12 @@
 """`lddu compare`: runs side by side."""
 
-from tyro.conf import Positional
+from typing import Annotated
+
+from tyro.conf import Positional, arg
 
 
 def compare(
-    runs: Positional[tuple[str, ...]],
+    runs: Positional[Annotated[tuple[str, ...], arg(metavar="RUN RUN ...")]],
     resamples: int = 1000,
     level: float = 0.95,
     markdown: bool = False,

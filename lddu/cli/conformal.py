@@ -1,14 +1,11 @@
 """`lddu conformal`: label sets with a guarantee, for any model's table of probabilities."""
 
-from pathlib import Path
-from typing import Annotated
-
-from tyro.conf import Positional, arg
+from lddu.cli.arguments import Out, Table
 
 
 def conformal(
-    table: Positional[Path],
-    out: Annotated[Path, arg(aliases=["-o"])],
+    table: Table,
+    out: Out,
     false_negative_rate: float | None = None,
     precision: float | None = None,
     confidence: float = 0.9,

@@ -1,9 +1,9 @@
 """`lddu convert`: weights of the published model, in both directions."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from tyro.conf import Positional
+from tyro.conf import Positional, arg
 
 if TYPE_CHECKING:
     from lddu.config import Config
@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 
 
 def convert(
-    source: Positional[Path],
-    out: Positional[Path],
+    source: Positional[Annotated[Path, arg(metavar="SOURCE")]],
+    out: Positional[Annotated[Path, arg(metavar="OUT")]],
     labels: tuple[str, ...] = (),
     modalities: tuple[str, ...] = ("vision:35:60", "audio:74:60", "text:300:60"),
     set: tuple[str, ...] = (),

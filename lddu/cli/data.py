@@ -1,12 +1,9 @@
 """`lddu data`: describes, checks and splits a data set in the open format."""
 
-from pathlib import Path
-from typing import Annotated
-
-from tyro.conf import Positional, arg
+from lddu.cli.arguments import Data, Out, Table
 
 
-def card(data: Positional[Path], json: bool = False) -> None:
+def card(data: Data, json: bool = False) -> None:
     """Describes a data set: samples, labels, modalities, what was repaired.
 
     Example: lddu data card mydata
@@ -21,8 +18,8 @@ def card(data: Positional[Path], json: bool = False) -> None:
     print(made.to_json() if json else made.to_text())
 
 
-def check(data: Positional[Path]) -> None:
-    """Reads a data set, and says what is wrong with it or that nothing is.
+def check(data: Data) -> None:
+    """Reads a data set, and says what it is, and what is wrong with it or that nothing is.
 
     Example: lddu data check mydata
 
@@ -31,7 +28,12 @@ def check(data: Positional[Path]) -> None:
     """
     from lddu.cli.datasets import load
 
-    made = load(data).card
+    loaded = load(data)
+    made = loaded.card
+    print(f"labels: {', '.join(loaded.labels)}")
+    for name, (features, steps) in loaded.shapes().items():
+        missing = sum(split["modalities"][name]["missing"] for split in made.splits.values())
+        print(f"{name}: {features} features, up to {steps} steps, missing in {missing:,} samples")
     counts = ", ".join(f"{name} {split['samples']:,}" for name, split in made.splits.items())
     for what, count in made.repairs.items():
         print(f"repaired: {what}: {count:,}")
@@ -41,8 +43,8 @@ def check(data: Positional[Path]) -> None:
 
 
 def split(
-    table: Positional[Path],
-    out: Annotated[Path, arg(aliases=["-o"])],
+    table: Table,
+    out: Out,
     valid: float = 0.15,
     test: float = 0.15,
     seed: int = 0,
@@ -62,3 +64,4 @@ def split(
 
     counts = split_file(table, out, (1 - valid - test, valid, test), seed)
     print(f"{out}: {', '.join(f'{name} {count:,}' for name, count in counts.items())} samples")
+    print(f"To train on it: lddu train {out}")

@@ -1,21 +1,20 @@
 """`lddu evaluate`: the scores of a trained model on other data, with intervals."""
 
-from pathlib import Path
-
-from tyro.conf import Positional
+from lddu.cli.arguments import Data, MaybeFile, Run
 
 
 def evaluate(
-    run: Positional[Path],
-    data: Positional[Path],
+    run: Run,
+    data: Data,
     split: str = "test",
     resamples: int = 1000,
     level: float = 0.95,
-    out: Path | None = None,
+    out: MaybeFile = None,
 ) -> None:
     """Scores a run's calibrated model on labelled data, with bootstrap intervals.
 
-    Groups of the data, where there are any, are resampled as a whole.
+    Groups of the data, where there are any, are resampled as a whole, and weights of its samples
+    count.
 
     Example: lddu evaluate runs/mine mydata --split test
 
@@ -27,6 +26,7 @@ def evaluate(
       level: Confidence level of the intervals.
       out: A JSON file for the figures too.
     """
+    import functools
     import json
 
     from lddu import files, metrics
@@ -37,24 +37,20 @@ def evaluate(
     predictor = load_predictor(run)
     rows = datasets.read(data, split, predictor.config.model, labelled=True)
     probs = predictor.predict(rows.batch, fields=("probs",)).probs
-    labels = rows.batch.labels
-
-    def scores(probs, labels):
-        return metrics.summarise(probs, labels, predictor.thresholds)
-
-    intervals = dict(
-        metrics.bootstrap(
-            scores, probs, labels, resamples=resamples, level=level, groups=rows.groups
-        )
-    )
-    intervals["rms_calibration_error"] = metrics.ece_interval(
-        probs, labels, level=level, groups=rows.groups
-    )
+    scores = functools.partial(metrics.summarise, thresholds=predictor.thresholds)
+    given = (probs, rows.batch.labels)
+    options = {"level": level, "groups": rows.groups, "weights": rows.batch.weight}
+    intervals = dict(metrics.bootstrap(scores, *given, resamples=resamples, **options))
+    intervals["rms_calibration_error"] = metrics.ece_interval(*given, **options)
     table = [["metric", "value", f"{level:.0%} interval"]]
     for name, x in intervals.items():
         ends = "–" if x.low != x.low else f"[{x.low:.4f}, {x.high:.4f}]"
         table.append([name, f"{x.estimate:.4f}", ends])
-    print(f"{len(rows.ids):,} samples of {data}, {split}; decisions at the run's thresholds\n")
+    weighted = "" if rows.batch.weight is None else ", weighted"
+    print(
+        f"{len(rows.ids):,} samples of {data}, {split}{weighted}; decisions at the run's "
+        "thresholds\n"
+    )
     print(align(table))
     if out is not None:
         figures = {

@@ -1,16 +1,17 @@
 """`lddu export`: a trained model as one file."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from tyro.conf import Positional
+from tyro.conf import Positional, arg
 
+from lddu.cli.arguments import Run
 from lddu.cli.folders import load_predictor
 
 
 def export(
-    folder: Positional[Path],
-    out: Positional[Path],
+    folder: Run,
+    out: Positional[Annotated[Path, arg(metavar="FILE")]],
     format: Literal["stablehlo", "onnx"] = "stablehlo",
     platforms: tuple[str, ...] = ("cpu", "cuda", "tpu"),
 ) -> None:

@@ -1,17 +1,14 @@
 """`lddu predict`: a table of probabilities, decisions and uncertainty."""
 
-from pathlib import Path
-from typing import Annotated
-
-from tyro.conf import Positional, arg
+from lddu.cli.arguments import Data, MaybeFile, Out, Run
 
 
 def predict(
-    run: Positional[Path],
-    data: Positional[Path],
-    out: Annotated[Path, arg(aliases=["-o"])],
+    run: Run,
+    data: Data,
+    out: Out,
     split: str = "all",
-    sets: Path | None = None,
+    sets: MaybeFile = None,
 ) -> None:
     """Writes probabilities, decisions, both uncertainties and modality weights of every sample.
 

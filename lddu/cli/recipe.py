@@ -37,6 +37,8 @@ class Recipe:
         Raises:
           ValueError: If the folder holds the recipe of another run; names what differs.
         """
+        from lddu.predictor.run_folder import check_same
+
         path = folder / FILE
         if path.exists():
             before = Recipe.read(path)
@@ -48,6 +50,7 @@ class Recipe:
                         f"{folder} holds a run with {name}={old!r}, not {new!r}; choose another "
                         "folder with --out, or delete it"
                     )
+            check_same(path, before.config, self.config)
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         values["config"] = json.loads(self.config.to_json())
         return files.write_text(path, json.dumps(values, indent=2) + "\n")

@@ -1,11 +1,9 @@
 """`lddu report`: the report of a finished run again."""
 
-from pathlib import Path
-
-from tyro.conf import Positional
+from lddu.cli.arguments import MaybeFile, Run
 
 
-def report(run: Positional[Path], out: Path | None = None) -> None:
+def report(run: Run, out: MaybeFile = None) -> None:
     """Writes the report of a finished run again, from what its folder keeps.
 
     Example: lddu report runs/demo --out demo.html

@@ -5,23 +5,24 @@ import shlex
 from pathlib import Path
 from typing import Annotated
 
-from tyro.conf import Positional, arg
+from tyro.conf import arg
 
 from lddu.cli import Stopped
+from lddu.cli.arguments import MaybeData, MaybeFile
 from lddu.cli.recipe import Recipe
 from lddu.runs.options import Preset, Protocol
 
 
 def train(
-    data: Positional[Path | None] = None,
+    data: MaybeData = None,
     preset: Preset = "small",
     seeds: Annotated[int, arg(aliases=["--members"])] = 1,
     set: tuple[str, ...] = (),
     protocol: Protocol = "validation",
     soft: bool = True,
     baselines: bool = True,
-    config: Path | None = None,
-    out: Path | None = None,
+    config: MaybeFile = None,
+    out: Annotated[Path | None, arg(metavar="FOLDER")] = None,
 ) -> None:
     """Trains on a data set, calibrates, scores the test split once and writes a run folder.
 

@@ -142,8 +142,8 @@ def concatenate(batches: Sequence[Batch]) -> Batch:
     """Joins batches along their rows.
 
     Args:
-      batches: Batches with the same modalities, widths and padded lengths; named labels are brought
-        into the order of the first.
+      batches: Batches with the same modalities, widths and padded lengths. Named labels are brought
+        into the order of the first that has names; labels without names are taken to have it.
 
     Example:
       >>> import numpy as np
@@ -152,9 +152,9 @@ def concatenate(batches: Sequence[Batch]) -> Batch:
       >>> concatenate([batch, batch, batch]).size
       3
     """
-    names = batches[0].label_names
+    names = next((b.label_names for b in batches if b.label_names is not None), None)
     if names is not None:
-        batches = [in_order(batch, names) for batch in batches]
+        batches = [in_order(batch, names).replace(label_names=names) for batch in batches]
     return jax.tree.map(lambda *x: np.concatenate(x), *batches)
 
 

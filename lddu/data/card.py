@@ -128,8 +128,8 @@ class Card:
             published = split["published"]
             against = "" if published is None else f" (published: {published:,})"
             lines.append(
-                f"{name}: {split['samples']:,} samples{against}, {split['empty']:,} without a "
-                f"label, {split['labels_per_sample']:.2f} labels per sample"
+                f"{name}: {split['samples']:,} samples{against}, {split['empty']:,} with none "
+                f"of the labels, {split['labels_per_sample']:.2f} labels per sample"
             )
             unknown = {name: n for name, n in split.get("unknown", {}).items() if n}
             share = {

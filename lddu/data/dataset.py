@@ -35,7 +35,7 @@ class Split:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Dataset:
-    """Three splits of one data set.
+    """Three splits of one data set, whose batches carry the names of its labels.
 
     Attributes:
       train: Samples to fit the model on.
@@ -50,6 +50,22 @@ class Dataset:
     test: Split
     labels: tuple[str, ...]
     card: Card
+
+    def __post_init__(self) -> None:
+        """Names the labels of each batch.
+
+        Raises:
+          ValueError: If those of a batch have other names.
+        """
+        labels = tuple(self.labels)
+        for name, split in self.splits().items():
+            if split.batch.label_names not in (None, labels):
+                raise ValueError(
+                    f"{name}: the batch has the labels {list(split.batch.label_names)}, the data "
+                    f"set {list(labels)}"
+                )
+            batch = split.batch.replace(label_names=labels)
+            object.__setattr__(self, name, dataclasses.replace(split, batch=batch))
 
     def splits(self) -> dict[str, Split]:
         """Returns name -> split, in the order train, valid, test."""

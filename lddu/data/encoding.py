@@ -1,14 +1,16 @@
 """Labels given by their names."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
 
 def encode_labels(
-    samples: Sequence[str | Iterable[str] | None], label_names: Sequence[str]
+    samples: Sequence[str | Iterable[str] | None],
+    label_names: Sequence[str],
+    where: Callable[[int], str] = "row {}".format,
 ) -> np.ndarray:
     """Turns the names of each sample's labels into a table of 0 and 1.
 
@@ -16,6 +18,7 @@ def encode_labels(
       samples: The names of the labels of each sample, as a set, list or tuple, which may be empty;
         a single name; or None (or NaN, as pandas has it) where the labels are unknown.
       label_names: The names of all labels, in the order of the columns.
+      where: From the number of a row to what errors call it.
 
     Returns:
       (N, C) float32 labels; NaN in the rows of unknown labels.
@@ -41,10 +44,12 @@ def encode_labels(
             labels[row] = np.nan
             continue
         if not isinstance(names, str | Iterable):
-            raise ValueError(f"row {row}: {names!r} is not a list of label names")
+            raise ValueError(f"{where(row)}: {names!r} is not a list of label names")
         for name in [names] if isinstance(names, str) else names:
             if not isinstance(name, str) or name not in column:
-                raise ValueError(f"row {row}: label {name!r} is not one of {list(label_names)}")
+                raise ValueError(
+                    f"{where(row)}: unknown label {name!r:.80}; known are {', '.join(label_names)}"
+                )
             labels[row, column[name]] = 1.0
     return labels
 

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from lddu import callers
-from lddu.metrics.checks import known_entries
+from lddu.metrics.checks import UnknownLabelWarning, known_entries
 
 
 def base_rate(labels: ArrayLike, weights: ArrayLike | None = None) -> np.ndarray:
@@ -46,6 +46,9 @@ def check_known(labels: ArrayLike, names: Sequence[str], weights: ArrayLike | No
 
     Raises:
       ValueError: If no label is known in any row, or weights are all 0.
+
+    Warns:
+      UnknownLabelWarning: If no row knows a label; names it.
     """
     known = known_entries(labels, weights)[1].any(0)
     if not known.any():
@@ -58,6 +61,6 @@ def check_known(labels: ArrayLike, names: Sequence[str], weights: ArrayLike | No
         warnings.warn(
             f"no training row knows the labels {unknown}: nothing is learned about them, and "
             "their base rate is set to 0.5",
-            UserWarning,
+            UnknownLabelWarning,
             stacklevel=callers.level(),
         )

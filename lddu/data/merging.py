@@ -8,6 +8,7 @@ import numpy as np
 from lddu.data.batching import concatenate
 from lddu.data.card import Findings, make_card
 from lddu.data.dataset import SPLITS, Dataset, Split
+from lddu.data.label_names import in_order
 from lddu.structs import Batch, Modality
 
 
@@ -188,9 +189,9 @@ def _fitted(
         modalities[name] = Modality(values, mask)
     known = np.full((size, len(labels)), np.nan, np.float32)
     if batch.labels is not None:
-        known[:, [labels.index(name) for name in names]] = batch.labels
+        known[:, [labels.index(name) for name in names]] = in_order(batch, names).labels
     weight = None
     if weighted:
         weight = np.ones(size) if batch.weight is None else batch.weight
         weight = np.asarray(weight, np.float32)
-    return Batch(modalities, present, known if labels else None, weight)
+    return Batch(modalities, present, known if labels else None, weight, tuple(labels))

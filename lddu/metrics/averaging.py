@@ -8,6 +8,7 @@ from contextvars import ContextVar
 import numpy as np
 
 from lddu import callers
+from lddu.metrics import checks
 
 NOTHING_KNOWN = "no known label"
 ONE_CLASS = "not both classes among the known labels"
@@ -24,6 +25,9 @@ def defined(values: np.ndarray, why: str = NOTHING_KNOWN) -> np.ndarray:
 
     Returns:
       (C,) bool.
+
+    Warns:
+      UnknownLabelWarning: If a label has none.
     """
     kept = ~np.isnan(values)
     warn({why: ~kept})
@@ -47,7 +51,11 @@ def over_labels(values: np.ndarray, average: str, why: str = NOTHING_KNOWN) -> f
 
 
 def warn(left_out: Mapping[str, np.ndarray]) -> None:
-    """Warns once, unless `silent`, that macro means leave out labels (C,), by what they lack."""
+    """Warns once, unless `silent`, that macro means leave out labels (C,), by what they lack.
+
+    Warns:
+      UnknownLabelWarning: With the columns of the labels, under what they lack.
+    """
     reasons = [
         f"{', '.join(map(str, np.flatnonzero(labels)))}: {why}"
         for why, labels in left_out.items()
@@ -55,7 +63,7 @@ def warn(left_out: Mapping[str, np.ndarray]) -> None:
     ]
     if reasons and not _silent.get():
         message = f"macro means leave out label columns ({'; '.join(reasons)})"
-        warnings.warn(message, UserWarning, stacklevel=callers.level())
+        warnings.warn(message, checks.UnknownLabelWarning, stacklevel=callers.level())
 
 
 @contextmanager

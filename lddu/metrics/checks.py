@@ -83,6 +83,10 @@ class NothingKnown(ValueError):
     """Raised where there is nothing to score: nothing known in a row of weight above 0."""
 
 
+class UnknownLabelWarning(UserWarning):
+    """Too little is known of a label, so that nothing is learned, fitted or scored for it."""
+
+
 class Entries(NamedTuple):
     """Checked entries, C per row, for a metric to score.
 

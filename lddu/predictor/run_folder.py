@@ -47,21 +47,7 @@ def claim(folder: Path, config: Config, train: Batch, valid: Batch) -> Path:
     if path.exists():
         with damage_named(path):
             before = Config.from_json(path.read_bytes())
-        ignored = {"execution": ExecutionConfig()}
-        changed = _differences(
-            dataclasses.asdict(dataclasses.replace(before, **ignored)),
-            dataclasses.asdict(dataclasses.replace(config, **ignored)),
-        )
-        changed += [
-            f"execution.{name} was {old!r}, is {new!r}"
-            for name in _RESULT
-            if (old := getattr(before.execution, name)) != (new := getattr(config.execution, name))
-        ]
-        if changed:
-            raise ValueError(
-                f"{folder} holds a run of another configuration: {'; '.join(changed)}. Set them "
-                f"back (see {path}), choose another folder, or delete it"
-            )
+        check_same(path, before, config)
     else:
         write_text(path, config.to_json())
     data = {"train": fingerprint(train), "valid": fingerprint(valid)}
@@ -73,6 +59,31 @@ def claim(folder: Path, config: Config, train: Batch, valid: Batch) -> Path:
             f"{folder} holds a run on other data (see {path}); choose another folder or delete it"
         )
     return folder
+
+
+def check_same(path: Path, before: Config, config: Config) -> None:
+    """Raises ValueError unless a run can go on under a configuration, naming what differs.
+
+    Args:
+      path: The file in the run folder that holds the configuration of the run.
+      before: That configuration.
+      config: The other one; of its execution settings only `execution.dtype` must be the same.
+    """
+    ignored = {"execution": ExecutionConfig()}
+    changed = _differences(
+        dataclasses.asdict(dataclasses.replace(before, **ignored)),
+        dataclasses.asdict(dataclasses.replace(config, **ignored)),
+    )
+    changed += [
+        f"execution.{name} was {old!r}, is {new!r}"
+        for name in _RESULT
+        if (old := getattr(before.execution, name)) != (new := getattr(config.execution, name))
+    ]
+    if changed:
+        raise ValueError(
+            f"{path.parent} holds a run of another configuration: {'; '.join(changed)}. Set them "
+            f"back (see {path}), choose another folder, or delete it"
+        )
 
 
 def note_execution(folder: Path, config: Config, used: dict[str, Any]) -> None:

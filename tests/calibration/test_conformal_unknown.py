@@ -5,8 +5,8 @@ import functools
 import numpy as np
 import pytest
 
+from lddu import UnknownLabelWarning
 from lddu.calibration import conformal
-from lddu.calibration.inputs import UnknownLabelWarning
 
 RATES = (conformal.fit_false_negative_rate, conformal.fit_false_negative_rate_per_label)
 PRECISIONS = (conformal.fit_precision, conformal.fit_precision_per_label)

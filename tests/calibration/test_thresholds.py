@@ -7,9 +7,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from sklearn.metrics import f1_score
 
-from lddu import metrics
+from lddu import UnknownLabelWarning, metrics
 from lddu.calibration import thresholds
-from lddu.calibration.inputs import UnknownLabelWarning
 
 
 @st.composite

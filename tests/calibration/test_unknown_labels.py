@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import expit, logit
 
+from lddu import UnknownLabelWarning
 from lddu.calibration import CALIBRATORS, Isotonic, Platt, apply, choose
-from lddu.calibration.inputs import UnknownLabelWarning
 
 ROWS, KNOWN = 20, 14  # one shape each, so that everything is compiled once
 SHARED = ("temperature", "platt")

@@ -11,6 +11,14 @@ from lddu.runs.predictions import ModelPredictions, RunPredictions
 from lddu.runs.run import Run
 
 
+@pytest.fixture(scope="session", autouse=True)
+def memory_is_given_back():
+    """Commands run in the process of the tests, which would keep all that it ever freed."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("lddu.training.memory.keep", lambda: True)
+        yield
+
+
 @pytest.fixture
 def run(tmp_path):
     """The folder of a finished run, with predictions only."""
@@ -56,10 +64,10 @@ def trained(place, predictor, tiny_data):
     predictor.save(folder / "predictor")
     prediction = predictor.predict(test)
     cuts = np.asarray(predictor.thresholds)[None]
-    models = {
-        "lddu": ModelPredictions(np.asarray(prediction.probs)[None], cuts),
-        "prior": ModelPredictions(np.tile(predictor.base_rate, (1, test.size, 1)), cuts),
-    }
+    models = {"lddu": ModelPredictions(np.asarray(prediction.probs)[None], cuts)}
+    for seed, name in enumerate(("prior", "logistic", "forest")):
+        drawn = np.random.default_rng(seed).random((1, *test.labels.shape))
+        models[name] = ModelPredictions(drawn, cuts)
     ids = np.array([f"test {i}" for i in range(test.size)])
     predictions = RunPredictions(ids, test.labels, predictor.labels, "validation", "lddu", models)
     table, weights = predictions.table(), prediction.weights
@@ -68,6 +76,13 @@ def trained(place, predictor, tiny_data):
     )
     write_run(folder, finished)
     return place
+
+
+@pytest.fixture(scope="session")
+def short():
+    """Options that make a training short; where an option is given twice, the last one counts."""
+    changes = ("train.epochs=1", "model.encoder.layers=0", "model.statistics=4")
+    return ["--no-baselines", "--set", *changes]
 
 
 @pytest.fixture

@@ -13,35 +13,33 @@ SIZES = ("encoder.hidden=8", "encoder.heads=2", "encoder.layers=1", "encoder.fee
 SIZES = tuple(f"model.{size}" for size in (*SIZES, "latent=4", "latent_hidden=[6,4,4]"))
 
 
-def test_the_report_is_written_again(trained, tmp_path, monkeypatch):
-    monkeypatch.chdir(trained)
-    cli.main(["report", "runs/mine", "--out", str(tmp_path / "again.html")])
-    first = (trained / "runs" / "mine" / "report.html").read_text()
-    assert (tmp_path / "again.html").read_text() == first
-
-
 def test_a_folder_without_a_run_is_a_mistake(tmp_path):
     with pytest.raises(SystemExit, match=r"there is no .*predictions"):
         cli.main(["report", str(tmp_path)])
 
 
-def test_official_weights_become_a_predictor_and_weights_again(tmp_path, capsys):
+def test_official_weights_become_a_predictor_and_weights_again(
+    example, torch_writer, tmp_path, monkeypatch, capsys
+):
+    given = example("convert")
+    source, folder, labels = given[1], given[2], given[given.index("--labels") + 1 :]
     shapes = {"audio": (3, 4), "text": (5, 6)}
-    cfg = config.replace(config.paper(shapes, ["a", "b"]), config.parse_all(SIZES))
+    cfg = config.replace(config.paper(shapes, labels), config.parse_all(SIZES))
     tree = jax.eval_shape(LDDU(cfg.model).init, jax.random.key(0), example_batch(cfg.model))
     rng = np.random.default_rng(0)
     params = jax.tree.map(lambda x: rng.normal(size=x.shape).astype(x.dtype), tree["params"])
     state = weights.to_official(params, cfg)
-    first, folder, again = (str(tmp_path / name) for name in ("w.npz", "model", "again.npz"))
-    np.savez(first, **state)
-    given = ["--labels", "a", "b", "--modalities", "audio:3:4", "text:5:6", "--set", *SIZES]
-    cli.main(["convert", first, folder, *given])
-    assert "2 labels from audio, text" in capsys.readouterr().out
+    monkeypatch.chdir(tmp_path)
+    arrays = enumerate(state.items())
+    tensors = {name: torch_writer.whole_tensor(x, str(i)) for i, (name, x) in arrays}
+    (tmp_path / source).write_bytes(torch_writer.zip_file(tensors))
+    cli.main([*given, "--modalities", "audio:3:4", "text:5:6", "--set", *SIZES])
+    assert "6 labels from audio, text" in capsys.readouterr().out
     loaded = Predictor.load(folder)
     assert loaded.config == cfg
     jax.tree.map(lambda x, y: np.testing.assert_array_equal(x[0], y), loaded.params, params)
-    cli.main(["convert", folder, again])
-    with np.load(again) as file:
+    cli.main(["convert", folder, "again.npz"])
+    with np.load(tmp_path / "again.npz") as file:
         assert set(file) == set(state)
         for name, array in state.items():
             np.testing.assert_array_equal(file[name], array)

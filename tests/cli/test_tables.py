@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -86,6 +87,25 @@ def test_scores_are_printed_with_intervals(tmp_path, predictor, tiny_data, capsy
     figures = json.loads(out.read_text())["nll"]
     assert figures["estimate"] == pytest.approx(score, rel=1e-6)
     assert figures["low"] <= figures["estimate"] <= figures["high"]
+
+
+def test_weights_of_samples_count_in_their_scores(trained, tmp_path, predictor, tiny_data, capsys):
+    shutil.copytree(trained / "mydata", tmp_path / "weighted")
+    table = tmp_path / "weighted" / "samples.csv"
+    head, *rows = table.read_text().splitlines()
+    weighted = [f"{row},{i % 4}" for i, row in enumerate(rows)]
+    table.write_text("\n".join([f"{head},weight", *weighted]) + "\n")
+    out = tmp_path / "scores.json"
+    words = ["evaluate", "runs/mine", str(table.parent), "--resamples", "20", "--out", str(out)]
+    cli.main(words)
+    assert "test, weighted;" in capsys.readouterr().out
+    test = tiny_data[2].batch
+    probs, weights = predictor.predict(test).probs, np.arange(len(rows))[-test.size :] % 4
+    figures = json.loads(out.read_text())
+    for name, score in (("nll", metrics.nll), ("auroc", metrics.auroc)):
+        expected = score(probs, test.labels, weights=weights)
+        assert figures[name]["estimate"] == pytest.approx(expected, rel=1e-6)
+        assert figures[name]["estimate"] != pytest.approx(score(probs, test.labels), rel=1e-6)
 
 
 def test_a_table_is_calibrated_and_the_calibrator_used(table, tmp_path, capsys):

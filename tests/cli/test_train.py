@@ -9,15 +9,12 @@ from lddu import cli
 from lddu.runs import experiment
 from lddu.runs.predictions import RunPredictions
 
-# Of `tiny_config`, so that its compiled programs serve here too.
-SHORT = ["--set", "train.epochs=2", "model.statistics=8"]
-
 
 @pytest.mark.slow
-def test_a_run_is_written_and_can_be_repeated_exactly(place, monkeypatch, capsys):
+def test_a_run_is_written_and_can_be_repeated_exactly(place, example, short, monkeypatch, capsys):
     monkeypatch.chdir(place)
-    words = ["train", "mydata", "--preset", "tiny", "--no-baselines", *SHORT]
-    cli.main([*words, "--out", "runs/first"])
+    words = [*example("train"), *short, "--out", "runs/first"]
+    cli.main(words)
     assert "lddu_calibrated" in capsys.readouterr().out
     files = {file.name for file in (place / "runs" / "first").iterdir()}
     assert {"train.json", "config.json", "card.json", "predictor", "report.html"} <= files
@@ -36,16 +33,23 @@ def test_a_stopped_run_says_how_to_go_on(place, monkeypatch, capsys, tmp_path):
 
     monkeypatch.setattr(experiment, "run", interrupt)
     monkeypatch.chdir(place)
+    words = ["train", "mydata", "--preset", "tiny", "--out", str(tmp_path / "run")]
     with pytest.raises(SystemExit) as stopped:
-        cli.main(["train", "mydata", "--preset", "tiny", "--out", str(tmp_path / "run")])
+        cli.main(words)
     assert stopped.value.code == 130
     again = f"lddu train --config {tmp_path / 'run' / 'train.json'} --out {tmp_path / 'run'}"
     assert again in capsys.readouterr().err
     # What it says works: the same recipe, in the same folder.
     with pytest.raises(SystemExit):
         cli.main(again.split()[1:])
-    with pytest.raises(SystemExit, match="soft=True, not False"):
-        cli.main(["train", "mydata", "--no-soft", "--out", str(tmp_path / "run")])
+    recipe = (tmp_path / "run" / "train.json").read_bytes()
+    for option, message in (
+        (["--no-soft"], "soft=True, not False"),
+        (["--set", "train.epochs=99"], "train.epochs was [0-9]+, is 99"),
+    ):
+        with pytest.raises(SystemExit, match=message):
+            cli.main([*words, *option])
+    assert (tmp_path / "run" / "train.json").read_bytes() == recipe
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,13 @@
+import dataclasses
+
 import numpy as np
+import pytest
 
 from lddu.data.card import Card
 from lddu.data.dataset import Dataset, Split
 from lddu.structs import Batch, Modality
+
+CARD = Card("x", "y", "z", (), {}, {}, ())
 
 
 def split(steps=2, soft=None):
@@ -19,7 +24,14 @@ def test_soft_labels_serve_where_there_are_any():
 
 
 def test_shapes_take_the_longest_split():
-    card = Card("x", "y", "z", (), {}, {}, ())
-    data = Dataset(split(2), split(1), split(5), ("a", "b", "c"), card)
+    data = Dataset(split(2), split(1), split(5), ("a", "b", "c"), CARD)
     assert data.shapes() == {"text": (4, 5)}
     assert list(data.splits()) == ["train", "valid", "test"]
+
+
+def test_batches_carry_the_names_of_the_labels():
+    data = Dataset(split(), split(), split(), ["a", "b", "c"], CARD)
+    for part in data.splits().values():
+        assert part.batch.label_names == part.soft_batch().label_names == ("a", "b", "c")
+    with pytest.raises(ValueError, match=r"train: the batch has the labels \['a', 'b', 'c'\]"):
+        dataclasses.replace(data, labels=("b", "a", "c"))

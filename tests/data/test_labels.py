@@ -3,6 +3,7 @@ import warnings
 import numpy as np
 import pytest
 
+from lddu import UnknownLabelWarning
 from lddu.data.labels import base_rate, check_known
 
 LABELS = np.array([[1, np.nan, np.nan], [0.5, 1, np.nan], [np.nan, 1, np.nan]])
@@ -33,10 +34,12 @@ def test_weights_are_copies():
 
 
 def test_labels_that_no_row_knows_are_named_once():
-    with pytest.warns(UserWarning, match=r"the labels \['c'\].* base rate is set to 0.5") as caught:
+    with pytest.warns(
+        UnknownLabelWarning, match=r"the labels \['c'\].* base rate is set to 0.5"
+    ) as caught:
         check_known(LABELS, "abc")
     assert len(caught) == 1
-    with pytest.warns(UserWarning, match=r"\['b', 'c'\]"):
+    with pytest.warns(UnknownLabelWarning, match=r"\['b', 'c'\]"):
         check_known(LABELS, "abc", [1, 0, 0])
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -51,6 +51,14 @@ def test_every_row_keeps_what_its_corpus_has():
             np.testing.assert_array_equal(got.present[name], part.present[name])
 
 
+def test_names_of_a_batch_count():
+    batch, names = speech()
+    turned = batch.replace(labels=batch.labels[:, ::-1], label_names=names[::-1])
+    merged = merge([(batch, names), (turned, names)])
+    assert merged.batch.label_names == merged.labels == names
+    np.testing.assert_array_equal(merged.batch.labels, np.concatenate([batch.labels] * 2))
+
+
 def test_a_sequence_of_corpora_is_numbered():
     merged = merge([speech(), speech()])
     np.testing.assert_array_equal(merged.corpus, [0, 0, 1, 1])

@@ -3,7 +3,7 @@ import itertools
 import numpy as np
 import pytest
 
-from lddu import metrics
+from lddu import UnknownLabelWarning, metrics
 
 
 def squared(probs, labels, **options):
@@ -97,7 +97,9 @@ def test_bins_of_one_entry_are_left_out():
     both = np.hstack([probs, [[0.1], [0.5], [0.9]]]), np.hstack([labels, labels])
     each = squared(*both, bins=3, binning="width", average="none")
     np.testing.assert_array_equal(np.isnan(each), [False, True])
-    with pytest.warns(UserWarning, match=r"label columns \(1: no bin has two rows or groups"):
+    with pytest.warns(
+        UnknownLabelWarning, match=r"label columns \(1: no bin has two rows or groups"
+    ):
         assert squared(*both, bins=3, binning="width", average="macro") == each[0]
 
 

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from sklearn import metrics as sk
 
-from lddu import metrics
+from lddu import UnknownLabelWarning, metrics
 
 
 def example(seed=0, n=60, c=4, levels=None):
@@ -59,10 +59,12 @@ def test_one_class_labels_are_left_out_of_the_macro_mean():
     degenerate[:, 0], degenerate[:, 1] = 0, 1
     for name in ("auroc", "average_precision"):
         score = getattr(metrics, name)
-        with pytest.warns(UserWarning, match=r"label columns \(0, 1: not both classes"):
+        with pytest.warns(UnknownLabelWarning, match=r"label columns \(0, 1: not both classes"):
             got = score(probs, degenerate)
         assert got == pytest.approx(score(probs[:, 2:], labels[:, 2:]))
-        with pytest.warns(UserWarning, match=r"label columns \(0, 1, 2, 3: not both classes"):
+        with pytest.warns(
+            UnknownLabelWarning, match=r"label columns \(0, 1, 2, 3: not both classes"
+        ):
             assert np.isnan(score(probs, np.zeros_like(labels)))
 
 

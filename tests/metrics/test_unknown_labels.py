@@ -8,7 +8,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from lddu import metrics
+from lddu import UnknownLabelWarning, metrics
 
 UNKNOWN = "no known label"
 
@@ -150,7 +150,9 @@ MACRO = {
 def test_macro_means_leave_out_labels_that_nobody_knows_and_say_so(name):
     probs, labels = example()
     known = [0, 2, 3, 4]
-    with pytest.warns(UserWarning, match=r"leave out label columns \(1: no .*known") as caught:
+    with pytest.warns(
+        UnknownLabelWarning, match=r"leave out label columns \(1: no .*known"
+    ) as caught:
         got = MACRO[name](probs, labels)
     assert len(caught) == 1
     assert caught[0].filename == __file__
@@ -160,7 +162,9 @@ def test_macro_means_leave_out_labels_that_nobody_knows_and_say_so(name):
 @pytest.mark.parametrize("score", [metrics.auroc, metrics.average_precision])
 def test_rankings_leave_out_labels_of_one_class_and_say_so(score):
     probs, labels = example()
-    with pytest.warns(UserWarning, match=r"leave out label columns \(1, 3: not both classes"):
+    with pytest.warns(
+        UnknownLabelWarning, match=r"leave out label columns \(1, 3: not both classes"
+    ):
         got = score(probs, labels)
     assert got == pytest.approx(score(probs[:, [0, 2, 4]], labels[:, [0, 2, 4]]))
 
@@ -168,12 +172,12 @@ def test_rankings_leave_out_labels_of_one_class_and_say_so(score):
 def test_a_summary_warns_once():
     probs, labels = example()
     message = r"\(1: no known label; 3: not both classes among the known labels \(auroc, map\)\)"
-    with pytest.warns(UserWarning, match=message) as caught:
+    with pytest.warns(UnknownLabelWarning, match=message) as caught:
         row = metrics.summarise(probs, labels)
     assert len(caught) == 1
     assert caught[0].filename == __file__
     assert np.isfinite(list(row.values())).all()
-    with pytest.warns(UserWarning, match=message) as caught:
+    with pytest.warns(UnknownLabelWarning, match=message) as caught:
         metrics.bootstrap(metrics.summarise, probs, labels, resamples=5)
     assert len(caught) == 1
 

@@ -1,7 +1,5 @@
 import functools
-import importlib.util
 import re
-from pathlib import Path
 
 import chex
 import jax
@@ -12,7 +10,6 @@ from lddu import LDDU, config
 from lddu.model import example_batch
 from lddu.official.weights import from_official, to_official
 
-HERE = Path(__file__).parent
 # In the official state dict, but never called by the official forward pass.
 DEAD = {
     f"{name}.{kind}"
@@ -28,16 +25,6 @@ DEAD = {
 def official(golden):
     """The official state dict of the golden instance; do not modify."""
     return golden.weights
-
-
-@pytest.fixture(scope="module")
-def write():
-    """The writer of torch.save files that the tests of `lddu.data.formats` use."""
-    path = HERE.parent / "data" / "formats" / "conftest.py"
-    spec = importlib.util.spec_from_file_location("torch_writer", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 assert_identical = functools.partial(chex.assert_trees_all_equal, strict=True)
@@ -135,19 +122,21 @@ def test_a_prefix_that_not_all_names_have_stays(golden, official):
 
 
 @pytest.mark.parametrize("as_text", [True, False])
-def test_reads_a_torch_file(golden, official, write, tmp_path, as_text):
+def test_reads_a_torch_file(golden, official, torch_writer, tmp_path, as_text):
     path = tmp_path / "pytorch_model.bin.4"
     arrays = enumerate(official.items())
-    tensors = {f"module.{name}": write.whole_tensor(a, str(i)) for i, (name, a) in arrays}
-    path.write_bytes(write.zip_file(tensors))
+    tensors = {f"module.{name}": torch_writer.whole_tensor(a, str(i)) for i, (name, a) in arrays}
+    path.write_bytes(torch_writer.zip_file(tensors))
     got = from_official(str(path) if as_text else path, golden.config)
     assert_identical(got.params, from_official(official, golden.config).params)
     assert set(got.unused) == DEAD
 
 
-def test_a_torch_file_without_a_state_dict(golden, official, write, tmp_path):
+def test_a_torch_file_without_a_state_dict(golden, official, torch_writer, tmp_path):
     path = tmp_path / "tensor.bin"
-    path.write_bytes(write.zip_file(write.whole_tensor(official["embedding_layer.weight"])))
+    path.write_bytes(
+        torch_writer.zip_file(torch_writer.whole_tensor(official["embedding_layer.weight"]))
+    )
     with pytest.raises(ValueError, match=r"expected a state dict .*, got ndarray; save"):
         from_official(path, golden.config)
 

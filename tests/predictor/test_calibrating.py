@@ -7,9 +7,8 @@ import pytest
 import scipy.special
 
 import lddu
-from lddu import config, metrics
+from lddu import UnknownLabelWarning, config, metrics
 from lddu.calibration import CALIBRATORS, Temperature, apply, choose, fit_isotonic
-from lddu.calibration.inputs import UnknownLabelWarning
 from lddu.calibration.thresholds import fit_per_label, fit_shared
 from lddu.data.batching import take
 from lddu.data.corruptions import subset

@@ -5,6 +5,7 @@ import pytest
 from scipy.special import expit, logit
 from sklearn import config_context
 from sklearn.base import clone
+from sklearn.datasets import make_multilabel_classification
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.exceptions import UnsetMetadataPassedError
 from sklearn.frozen import FrozenEstimator
@@ -21,7 +22,7 @@ from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from lddu import calibration
+from lddu import calibration, metrics
 from lddu.calibration import conformal, thresholds
 from lddu.data import studyforrest, synthetic
 from lddu.data.studyforrest.windows import block_of
@@ -50,6 +51,13 @@ def synthetic_task():
     return pooled_features(batch), batch.labels.astype(int), None
 
 
+def grouped_task():
+    X, y = make_multilabel_classification(
+        200, n_features=8, n_classes=4, n_labels=1, allow_unlabeled=True, random_state=1
+    )
+    return X, y, np.arange(200) // 8
+
+
 def film_task(folder):
     windows = studyforrest.load_windows(folder / "studyforrest" / "windows.npz")
     rows = np.arange(0, len(windows), 10)
@@ -59,12 +67,13 @@ def film_task(folder):
 
 
 @pytest.mark.parametrize("estimator", [FOREST, LOGISTIC], ids=["forest", "logistic"])
-@pytest.mark.parametrize("source", ["indicator", "synthetic", "film"])
+@pytest.mark.parametrize("source", ["indicator", "synthetic", "grouped", "film"])
 def test_it_equals_the_functions_of_arrays_by_hand(source, estimator, data, request):
     if source == "film":
         X, y, groups = film_task(request.getfixturevalue("data_folder"))
     else:
-        X, y, groups = synthetic_task() if source == "synthetic" else (*data, None)
+        made = {"indicator": lambda: (*data, None), "synthetic": synthetic_task}
+        X, y, groups = {**made, "grouped": grouped_task}[source]()
     X = StandardScaler().fit_transform(X)
     cv = KFold(3) if groups is None else GroupKFold(3)
     model = MultiLabelCalibrator(estimator, method="platt", cv=cv, thresholds="per_label")
@@ -78,6 +87,10 @@ def test_it_equals_the_functions_of_arrays_by_hand(source, estimator, data, requ
     raw = label_logits(refitted, X, y.shape[1])
     want = expit(np.asarray(calibration.apply(state, raw), float))
     np.testing.assert_allclose(model.predict_proba(X), want, atol=1e-12)
+    before = label_logits(model.estimator_, X, y.shape[1])
+    for score in (metrics.nll, metrics.ece):
+        assert score(expit(before), y) == pytest.approx(score(expit(raw), y), abs=1e-12)
+        assert score(model.predict_proba(X), y) == pytest.approx(score(want, y), abs=1e-12)
     np.testing.assert_allclose(model.decision_function(X), np.log(want / (1 - want)), rtol=1e-6)
     np.testing.assert_allclose(model.thresholds_, cut, atol=1e-12)
     np.testing.assert_array_equal(model.predict(X), want >= model.thresholds_)

@@ -138,20 +138,32 @@ def _hdf5(path: Path) -> Iterator[tuple[set[str], Get]]:
         raise ValueError(f"{path.name} is not a readable HDF5 file: {error}") from None
 
 
-def _dataset(h5py: Any, node: Any, key: str, name: str) -> np.ndarray | None:
-    """Returns an array of an HDF5 file; one that is kept in another file is refused."""
+def _dataset(h5py: Any, file: Any, key: str, name: str) -> np.ndarray | None:
+    """Returns an array of an HDF5 file; one that is kept in another file is refused.
+
+    Uses the low-level interface, since the high-level one is slow for many small arrays.
+    """
+    node = file.id
     for part in key.split("/"):
-        link = node.get(part, getlink=True) if isinstance(node, h5py.Group) and part else None
-        if link is None:
+        at = part.encode()
+        if not isinstance(node, h5py.h5g.GroupID) or not part or not node.links.exists(at):
             return None
-        if not isinstance(link, h5py.HardLink):
+        if node.links.get_info(at).type != h5py.h5l.TYPE_HARD:
             raise ValueError(f"{name}: {key!r} is a link, which is not followed")
-        node = node[part]
-    if not isinstance(node, h5py.Dataset):
-        raise ValueError(f"{name}: {key!r} is a {type(node).__name__}, expected an array")
-    if node.external or node.is_virtual:
+        node = h5py.h5o.open(node, at)
+    if not isinstance(node, h5py.h5d.DatasetID):
+        raise ValueError(f"{name}: {key!r} is a group or a type, expected an array")
+    made = node.get_create_plist()
+    if made.get_external_count() or made.get_layout() == h5py.h5d.VIRTUAL:
         raise ValueError(f"{name}: array {key!r} is kept in another file, which is not read")
-    return node.asstr()[...] if h5py.check_string_dtype(node.dtype) else node[...]
+    dtype = node.dtype
+    if dtype.kind not in "fiub":
+        dataset = h5py.Dataset(node)
+        return dataset.asstr()[...] if h5py.check_string_dtype(dtype) else dataset[...]
+    array = np.zeros(node.shape, dtype)
+    if array.size:
+        node.read(h5py.h5s.ALL, h5py.h5s.ALL, array)
+    return array
 
 
 @contextlib.contextmanager

@@ -2,9 +2,11 @@
 
 import re
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
+from lddu.data.encoding import encode_labels
 from lddu.data.tables import arrow
 from lddu.data.tables.declaration import Declaration, Names
 from lddu.data.tables.table import Arrays, Table, numbers, parse_number, texts
@@ -97,28 +99,20 @@ def _outside(text: str) -> str:
 def _named(table: Table, source: Names) -> tuple[tuple[str, ...], np.ndarray]:
     """Returns names and (N, C) labels of a column of names; an empty cell is unknown."""
     cells = _cells(table, source)
-    occurring = {name for cell in cells if cell is not None for name in cell}
-    if source.names is None and not all(isinstance(name, str) for name in occurring):
+    items = [item for cell in cells if cell is not None for item in cell]
+    if source.names is None and not all(isinstance(item, str) for item in items):
         raise ValueError(
             f"{table.name}, column {source.column!r} numbers the labels; declare their 'names'"
         )
-    names = source.names or tuple(sorted(occurring))
+    names = source.names or tuple(sorted(set(items)))
     if not names:
         raise ValueError(f"{table.name}, column {source.column!r} does not name any label")
-    known = {name: c for c, name in enumerate(names)} | {c: c for c in range(len(names))}
-    labels = np.zeros((len(cells), len(names)))
-    for row, cell in enumerate(cells):
-        if cell is None:
-            labels[row] = np.nan
-            continue
-        for name in cell:
-            if name not in known:
-                raise ValueError(
-                    f"{table.where(row, source.column)}: unknown label {name!r:.80}; known are "
-                    f"{', '.join(names)}"
-                )
-            labels[row, known[name]] = 1
-    return names, labels
+    numbered = dict(enumerate(names))
+    samples = [
+        cell if cell is None else [numbered.get(x, x) if _is_number(x) else x for x in cell]
+        for cell in cells
+    ]
+    return names, encode_labels(samples, names, lambda row: table.where(row, source.column))
 
 
 def _cells(table: Table, source: Names) -> list[Sequence[str | int] | None]:
@@ -135,3 +129,7 @@ def _cells(table: Table, source: Names) -> list[Sequence[str | int] | None]:
         for cell in texts(table, source.column)
     )
     return list(split)
+
+
+def _is_number(item: Any) -> bool:
+    return isinstance(item, int | np.integer)

@@ -87,6 +87,7 @@ def choose(folder: Path, declaration: Declaration) -> Path:
         names = ", ".join(file.name for file in tables) or "none"
         raise ValueError(
             f"{folder}: expected one table ({', '.join(_READERS)}), there are: {names}"
+            + ("; name the one to read in place of the folder" if tables else "")
         )
     return tables[0]
 

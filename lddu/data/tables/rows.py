@@ -90,6 +90,7 @@ def read_rows(
         )
     weight = weight_of(table, declared.weight)
     batch = batch_of(features, "rows", rows, hard, weight, findings, None)
+    batch = batch.replace(label_names=tuple(labels))
     groups = groups_of(table, declared.group)
     return Rows(np.array(table.ids)[rows], batch, None if groups is None else groups[rows])
 

@@ -69,6 +69,8 @@ def test_names_of_labels_in_lists():
         from_frame(numbered, {"labels": {"column": "labels"}})
     with pytest.raises(ValueError, match=r"row 0 \(id 'a'\), column 'labels': unknown label 7"):
         from_frame({**frame, "labels": [[7], None, [], [1]]}, named)
+    with pytest.raises(ValueError, match=r"row 2 \(id 'c'\).*: unknown label \['sad'\]"):
+        from_frame({**frame, "labels": [[], None, [["sad"]], []]}, named)
 
 
 def test_a_table_of_numbers():

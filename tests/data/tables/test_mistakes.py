@@ -214,7 +214,7 @@ def test_files_that_are_no_tables(tmp_path, make_table):
         load_table(tmp_path / "notes.txt")
     make_table()
     (tmp_path / "other.csv").write_text("x")
-    with pytest.raises(ValueError, match=r"there are: clips\.csv, other\.csv"):
+    with pytest.raises(ValueError, match=r"there are: clips\.csv, other\.csv; name"):
         load_table(tmp_path)
     (tmp_path / "dataset.json").write_text('{"table": "../x.csv"}')
     with pytest.raises(ValueError, match=r"'table': no file '\.\./x\.csv' here"):

@@ -10,6 +10,7 @@ from lddu.data import load_table
 from lddu.data.card import Findings
 from lddu.data.tables.declaration import Source
 from lddu.data.tables.features import read_features
+from lddu.data.tables.keyed import read_keyed
 from lddu.data.tables.ragged import dense, gather, padded
 from lddu.data.tables.table import Table
 
@@ -211,3 +212,22 @@ def test_a_file_without_the_tables_rows(make_table, tmp_path):
     data = load_table(path, {"modalities": {"text": {"file": "text.npz"}}})
     assert "text.npz: 1 arrays of rows that are not in the table, not used" in data.card.warnings
     assert data.train.batch.present["text"].tolist() == [True, False]
+
+
+def test_hdf5_arrays_are_read_however_they_are_stored(tmp_path):
+    h5py = pytest.importorskip("h5py")
+    values = np.arange(6).reshape(3, 2)
+    with h5py.File(tmp_path / "f.h5", "w") as file:
+        file["film/1"] = values.astype(">f8")
+        file.create_dataset("packed", data=values.astype(np.int16), chunks=(2, 1), compression=4)
+        file["bits"] = values > 2
+        file["nothing"] = np.zeros((0, 2), np.float32)
+        file["words"] = ["a", "b"]
+    ids, findings = ["film/1", "packed", "bits", "nothing", "film/2", "packed/x"], Findings()
+    got = read_keyed(tmp_path / "f.h5", ids, str, None, findings)
+    assert got.lengths.tolist() == [3, 3, 3, 0, 0, 0]
+    np.testing.assert_array_equal(got.values, np.concatenate([values, values, values > 2]))
+    with pytest.raises(ValueError, match=r"3: f\.h5: values of type object"):
+        read_keyed(tmp_path / "f.h5", [*ids[:3], "words"], str, None, findings)
+    with pytest.raises(ValueError, match="'film' is a group or a type, expected an array"):
+        read_keyed(tmp_path / "f.h5", [*ids[:3], "film"], str, None, findings)
