@@ -91,7 +91,7 @@ def render(title: str, summary: str, sections: Sequence[str]) -> str:
         summary=summary,
         sections="\n".join(filter(None, sections)),
         date=datetime.date.today().isoformat(),
-        versions=html.escape(_versions()),
+        versions=html.escape(versions()),
     )
 
 
@@ -162,12 +162,12 @@ def figure_section(heading: str, figure, alt: str, caption: str) -> str:
     )
 
 
-def _versions() -> str:
+def versions() -> str:
     """Returns the versions of the software that computed the figures."""
-    versions = [f"Python {platform.python_version()}"]
+    found = [f"Python {platform.python_version()}"]
     for package in ("lddu", "jax", "flax", "numpy"):
         try:
-            versions.append(f"{package} {importlib.metadata.version(package)}")
+            found.append(f"{package} {importlib.metadata.version(package)}")
         except importlib.metadata.PackageNotFoundError:
-            versions.append(f"{package} (not installed as a package)")
-    return ", ".join(versions)
+            found.append(f"{package} (not installed as a package)")
+    return ", ".join(found)
