@@ -13,8 +13,8 @@ from lddu.config import Config
 from lddu.files import atomic_path, damage_named, read_json, read_npy
 from lddu.runs.detail import FILE as DETAIL
 from lddu.runs.detail import Detail
-from lddu.runs.predictions import RunPredictions
 from lddu.runs.pages import write_pages
+from lddu.runs.predictions import RunPredictions
 from lddu.runs.results import FILE as RESULTS
 from lddu.runs.results import read_results, write_results
 from lddu.runs.run import Run

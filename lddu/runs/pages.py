@@ -26,7 +26,7 @@ def write_pages(report: Path, run: Run, explore: bool = False) -> list[Path]:
 
     Raises:
       ImportError: If matplotlib is missing or, with `explore`, what draws the explorer.
-      ValueError: If the run's table has an unknown metric, or there are too many samples to explore.
+      ValueError: If the run's table has an unknown metric, or the run is too large to explore.
     """
     report = Path(report)
     explorer = report.with_name(f"{report.stem}-explorer.html")

@@ -5,7 +5,7 @@ const color = (name) => getComputedStyle(document.documentElement).getPropertyVa
 function chartConfig() {
   const axis = { labelColor: color("ink"), titleColor: color("ink"), gridColor: color("line"),
     domainColor: color("soft"), tickColor: color("soft"), titleFontWeight: "normal",
-    labelLimit: 140, titleLimit: 300 };
+    labelLimit: 140, titleLimit: 300, labelFontSize: 11, titleFontSize: 12 };
   const legend = { labelColor: color("ink"), titleColor: color("ink"), titleFontWeight: "normal",
     orient: "top", labelLimit: 140, symbolStrokeColor: color("ink"), columns: 3 };
   return { background: null, font: "system-ui, sans-serif", view: { stroke: null }, axis, legend };

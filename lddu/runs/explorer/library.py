@@ -1,8 +1,8 @@
 """The plotting library that goes into the explorer: Vega-Embed, with Vega-Lite and Vega."""
 
+import contextlib
 import functools
 import importlib.metadata
-from pathlib import Path
 
 from lddu.data.cache import cache_folder
 from lddu.files import write_text
@@ -27,8 +27,13 @@ def library() -> str:
             "the explorer needs vl-convert-python: pip install 'lddu[explore]'"
         ) from error
     path = cache_folder() / f"vega-embed-{version}.js"
-    if not path.is_file():
+    if path.is_file():
+        text = path.read_text(encoding="utf-8")
+    else:
         import vl_convert
 
-        write_text(path, vl_convert.javascript_bundle(_SNIPPET))
-    return Path(path).read_text(encoding="utf-8")
+        text = vl_convert.javascript_bundle(_SNIPPET)
+        with contextlib.suppress(OSError):  # it only saves time
+            write_text(path, text)
+    # In a script, what would end its element means the same with a backslash.
+    return text.replace("</script", "<\\/script").replace("<!--", "<\\!--")
