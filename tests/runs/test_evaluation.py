@@ -61,7 +61,7 @@ def test_predictions_are_those_of_calibrated_predictors(honest, predictor, split
                 np.testing.assert_allclose(cuts, fit_shared(on_valid, valid.labels), rtol=1e-3)
     weights = predictor.predict(test).weights
     np.testing.assert_allclose(honest[0].test.rest.weights, weights, rtol=1e-4, atol=1e-6)
-    # The detail is that of the main model: both uncertainties make up the variance of its decisions.
+    # The detail is that of the main model: both uncertainties make up its variance.
     told, main = honest[0].detail, models[honest[0].main].probs[0]
     np.testing.assert_allclose(told.aleatoric + told.epistemic, main * (1 - main), atol=1e-6)
     assert len(told.neighbours) == test.size
