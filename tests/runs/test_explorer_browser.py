@@ -66,6 +66,7 @@ def page(opened):
     """The explorer of `explored`, as it was when it was opened."""
     opened.keyboard.press("Escape")
     opened.click("#reset")
+    opened.wait_for_selector("body[data-ready]")
     opened.trouble.clear()
     settle(opened)
     yield opened
@@ -113,6 +114,13 @@ def numbers(page, selector):
     """The full values of the numbers in some elements, NaN where there is none."""
     values = page.eval_on_selector_all(f"{selector} data", "all => all.map(x => x.value)")
     return np.array(values, float)
+
+
+def row_of(table, number, heading):
+    """The numbers in a row of a table, which has that heading."""
+    row = table.locator("tbody tr").nth(number)
+    assert row.locator("th").text_content() == heading
+    return np.array(row.locator("data").evaluate_all("all => all.map(x => x.value)"), float)
 
 
 def shown_scores(page):
@@ -266,12 +274,15 @@ def test_filters_leave_the_samples_that_fit(page, arrays, label, truth, decision
         assert shown_scores(page) == pytest.approx(found, rel=1e-9)
 
 
-def test_a_filter_that_leaves_nothing_shows_dashes(page):
+def test_a_filter_that_leaves_nothing_shows_dashes(page, arrays):
     page.fill("#text", "no such name")
     settle(page)
-    assert page.text_content("#status").startswith("0 of 60 samples. none")
+    assert page.text_content("#status") == "0 of 60 samples. No decision on a known label."
     assert page.locator("#scores dd").all_text_contents() == ["–"] * len(SCORES)
     assert page.locator("#samples tbody tr").count() == 0
+    page.fill("#text", "")
+    settle(page)
+    assert shown_scores(page) == pytest.approx(expected_scores(arrays, 1), rel=1e-9)
 
 
 def test_ranges_and_names_filter(page, arrays, explored):
@@ -327,15 +338,14 @@ def test_a_sample_opens_with_its_neighbours(page, arrays, explored):
     page.wait_for_selector("#probabilities canvas")
     row = list(arrays["ids"]).index(name)
     assert page.text_content("#sample-heading") == name
-    shown = page.locator("#sample tbody tr")
-    assert shown.count() == 3
-    for c in range(3):
-        assert shown.nth(c).locator("th").text_content() == explored.predictions.label_names[c]
-        found = shown.nth(c).locator("data").evaluate_all("all => all.map(x => Number(x.value))")
+    decided, opinions = page.locator("#sample table").all()
+    observed = explored.detail.observed[row]
+    for c, label in enumerate(explored.predictions.label_names):
         expected = [arrays[x][row, c] for x in ("probs", "risk", "aleatoric", "epistemic")]
-        for block in (explored.weights, explored.detail.unimodal):
-            expected += list(block[row, c][explored.detail.observed[row]])
-        np.testing.assert_allclose(found, expected, atol=1e-5)
+        np.testing.assert_allclose(row_of(decided, c, label), expected, rtol=1e-9)
+        both = explored.weights, explored.detail.unimodal
+        expected = np.concatenate([block[row, c][observed] for block in both])
+        np.testing.assert_allclose(row_of(opinions, c, label), expected, atol=1e-5)
     near = page.locator("#sample li button")
     assert near.all_text_contents() == list(arrays["ids"][explored.detail.neighbours[row]])
     near.nth(1).click()

@@ -21,6 +21,7 @@ async function draw(id, spec) {
     actions: false, ast: true, config: chartConfig(), defaultStyle: false, mode: "vega-lite",
     logLevel: 1, renderer: "canvas", tooltip: showTooltip, // no warnings that a filter leaves nothing
   });
+  box.onpointerleave = hideTooltip;
   views.set(id, view);
   return view;
 }
@@ -46,6 +47,10 @@ function showTooltip(_, event, item, value) {
   box.textContent = value;
   box.style.left = `${Math.min(event.clientX + 12, innerWidth - box.offsetWidth - 4)}px`;
   box.style.top = `${event.clientY + 14}px`;
+}
+
+function hideTooltip() {
+  document.getElementById("tooltip").hidden = true;
 }
 
 const quantity = (field, title, more = {}) => ({ field, type: "quantitative", title, ...more });
@@ -118,7 +123,11 @@ function reliabilityData(scores) {
   });
 }
 
-function mapSpec(x, y) {
+// The map's scales are those of all samples, so that it keeps its shape whatever is filtered.
+function mapSpec(x, y, all) {
+  const ends = (name) => ["min", "max"].map((end) => Math[end](...all.map((cell) => cell[name])));
+  const span = (name) => ({ scale: { domain: all.length ? ends(name) : [0, 1], nice: true } });
+  const most = Math.max(30, ...all.map((cell) => cell.count));
   return {
     description: `Samples by ${x} and ${y}`,
     height: 300,
@@ -126,10 +135,10 @@ function mapSpec(x, y) {
     params: [{ name: "brush", select: { type: "interval", encodings: ["x", "y"] } }],
     mark: { type: "circle", opacity: 0.85 },
     encoding: {
-      x: quantity("x", x), y: quantity("y", y),
-      size: quantity("count", "samples", { scale: { range: [14, 300] }, legend: null }),
+      x: quantity("x", x, span("x")), y: quantity("y", y, span("y")),
+      size: quantity("count", "samples", { scale: { domain: [1, most], range: [24, 300] }, legend: null }),
       color: { condition: { test: "!datum.inside", value: color("line") },
-        ...quantity("wrong", "share wrong", { scale: { range: [color("accent"), color("warm")], domainMin: 0 },
+        ...quantity("wrong", "share wrong", { scale: { type: "sqrt", domain: [0, 1], range: [color("accent"), color("warm")] },
           legend: { gradientLength: 120, orient: "top" } }) },
       order: { field: "inside" },
       tooltip: { field: "text" },

@@ -57,7 +57,9 @@ function update() {
 async function drawMap() {
   const names = Object.fromEntries(measuresOf(run));
   const { x, y } = state;
-  const view = await draw("map", mapSpec(names[x], names[y]));
+  const at = (name) => measure(run, name, state.label), every = new Array(run.N).fill(true);
+  const cells = mapData(at(x), at(y), at("wrong"), every, every);
+  const view = await draw("map", mapSpec(names[x], names[y], cells));
   view.addSignalListener("brush", (_, brushed) => {
     writeRange(x, brushed.x);
     writeRange(y, brushed.y);
@@ -77,12 +79,15 @@ async function open(i) {
   await openSample(run, i, found.rows, open);
 }
 
-function start() {
+// Builds and draws everything; the page is marked as ready when it is done.
+async function start() {
+  document.body.removeAttribute("data-ready");
   buildFilters(run, state, change);
   buildCoverage(run, state, change);
   buildAxes(run, state, change);
   update();
-  return drawAll();
+  await drawAll();
+  document.body.setAttribute("data-ready", "");
 }
 
 const form = document.getElementById("controls");
@@ -100,4 +105,4 @@ if (run.missing.length) {
   missing.textContent = `This run keeps no ${run.missing.join(", ")}.`;
 }
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawAll);
-start().then(() => document.body.setAttribute("data-ready", ""));
+start();

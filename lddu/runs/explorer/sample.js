@@ -5,14 +5,15 @@ function openSample(run, i, rows, go) {
   const at = rows.indexOf(i);
   const step = (text, by) => make("button", { type: "button", disabled: at < 0 || !(at + by in rows),
     onclick: () => go(rows[at + by]) }, text);
-  dialog.replaceChildren(
+  dialog.replaceChildren(...[
     make("div", { class: "row" }, make("h2", { id: "sample-heading", tabindex: -1 }, run.ids[i]),
       step("Previous", -1), step("Next", 1),
       make("button", { type: "button", id: "close", onclick: () => dialog.close() }, "Close")),
     make("div", { id: "probabilities", class: "chart" }),
     make("p", { class: "note" }, explanation(run)),
-    make("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Labels of the sample" }, labelTable(run, i)),
-    neighbourList(run, i, go));
+    decisions(run, i), modalities(run, i), neighbourList(run, i, go),
+  ].filter(Boolean));
+  hideTooltip();
   if (!dialog.open) dialog.showModal();
   document.getElementById("sample-heading").focus();
   const rowsOfLabels = run.labels.map((label, c) => {
@@ -38,27 +39,31 @@ function opinions(run, i) {
     .filter(({ m }) => isObserved(run, i, m)));
 }
 
-function labelTable(run, i) {
-  const of = run.of;
-  const head = ["label", "true", "decided", "probability"];
-  if (of.low) head.push("interval");
-  head.push("threshold", "risk");
-  if (of.aleatoric) head.push("aleatoric", "epistemic");
-  for (const what of ["weights", "unimodal"])
-    if (of[what]) head.push(...run.modalities.map((m) => (what === "weights" ? `weight of ${m}` : `${m} alone`)));
-  const row = (label, c) => {
-    const e = i * run.C + c, y = of.labels[e];
-    const cells = [y !== y ? "unknown" : y === 0 ? "absent" : y === 1 ? "present" : number(y),
-      of.decided[e] ? "present" : "absent", datum(of.probs[e], "prob")];
-    if (of.low) cells.push(`${number(of.low[e])} to ${number(of.high[e])}`);
-    cells.push(number(run.threshold(e)), datum(of.risk[e], "risk"));
-    if (of.aleatoric) cells.push(datum(of.aleatoric[e], "aleatoric"), datum(of.epistemic[e], "epistemic"));
-    for (const what of ["weights", "unimodal"])
-      if (of[what]) cells.push(...run.modalities.map((_, m) =>
-        isObserved(run, i, m) ? datum(of[what][e * run.M + m], what) : "missing"));
-    return make("tr", {}, make("th", { scope: "row" }, label), cells.map((cell) => make("td", {}, cell)));
-  };
-  return table(head, run.labels.map(row));
+// A table with a row per label; `cells(e)` are those of decision e.
+function labelTable(run, i, name, head, cells) {
+  const rows = run.labels.map((label, c) => make("tr", {}, make("th", { scope: "row" }, label),
+    cells(i * run.C + c).map((cell) => make("td", {}, cell))));
+  return make("section", {}, make("h3", {}, name),
+    make("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": name }, table(["label", ...head], rows)));
+}
+
+function decisions(run, i) {
+  const { labels, decided, probs, risk, low, high, aleatoric, epistemic } = run.of;
+  const head = ["true", "decided", "probability", ...(low ? ["interval"] : []), "threshold", "risk",
+    ...(aleatoric ? ["aleatoric", "epistemic"] : [])];
+  const truth = (y) => (y !== y ? "unknown" : y === 0 ? "absent" : y === 1 ? "present" : number(y));
+  return labelTable(run, i, "Decisions", head, (e) => [
+    truth(labels[e]), decided[e] ? "present" : "absent", datum(probs[e], "prob"),
+    ...(low ? [`${number(low[e])} to ${number(high[e])}`] : []), number(run.threshold(e)), datum(risk[e], "risk"),
+    ...(aleatoric ? [datum(aleatoric[e], "aleatoric"), datum(epistemic[e], "epistemic")] : [])]);
+}
+
+function modalities(run, i) {
+  const kinds = [["weights", (m) => `weight of ${m}`], ["unimodal", (m) => `${m} alone`]].filter(([name]) => run.of[name]);
+  if (!kinds.length) return null;
+  const head = kinds.flatMap(([, text]) => run.modalities.map(text));
+  return labelTable(run, i, "Modalities", head, (e) => kinds.flatMap(([name]) => run.modalities.map((_, m) =>
+    isObserved(run, i, m) ? datum(run.of[name][e * run.M + m], name) : "missing")));
 }
 
 function neighbourList(run, i, go) {

@@ -34,8 +34,8 @@ function showStatus(state, count, total, scores) {
   const share = scores.of ? `${(100 * scores.coverage).toFixed(1)} %` : "none";
   document.getElementById("status").textContent =
     `${whole(count)} of ${whole(total)} samples${ranges ? `, within ${ranges} range${ranges > 1 ? "s" : ""}` : ""}. ` +
-    `${share} of their ${whole(scores.of)} decisions on known labels kept` +
-    (scores.of ? `, with an uncertainty up to ${number(scores.cut)}.` : ".");
+    (scores.of ? `${share} of their ${whole(scores.of)} decisions on known labels kept, with an uncertainty up to ` +
+      `${number(scores.cut)}.` : "No decision on a known label.");
   const slider = document.getElementById("slider");
   slider.value = state.coverage;
   slider.setAttribute("aria-valuetext", share);
