@@ -22,7 +22,7 @@ from windows_file import windows_file
 from lddu import config, metrics
 from lddu.data import studyforrest
 from lddu.data.studyforrest import TASK_LABELS, Windows
-from lddu.runs import experiment
+from lddu.runs import detail, experiment
 from lddu.runs.folder import write_run
 from lddu.runs.predictions import ModelPredictions, RunPredictions, pool
 from lddu.runs.run import Run
@@ -115,6 +115,7 @@ def main(args: Args) -> None:
         seconds=time.perf_counter() - began,
         history=history,
         weights=np.concatenate([fold.test.rest.weights for fold in done]),
+        detail=detail.pool([fold.detail for fold in done]),
         notes=(
             f"Test predictions of all folds, pooled; figures show {done[0].main}.",
             f"lddu: mean over {args.seeds} seeds; lddu_ensemble averages their probabilities.",

@@ -20,7 +20,7 @@ VERBS = {
     "calibrate": "calibrate a run's model again, or any model's table of probabilities",
     "conformal": "fit label sets with a guaranteed error rate to a table of probabilities",
     "compare": "runs side by side, with paired bootstrap intervals",
-    "report": "write the report of a finished run again",
+    "report": "write the report of a finished run again, and a page to explore its samples",
     "export": "write a run's model as one file that runs without this library",
     "convert": "turn the published model's weights into a model of this library, or back",
 }

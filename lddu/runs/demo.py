@@ -14,7 +14,7 @@ from lddu import config
 from lddu.data import synthetic
 from lddu.data.synthetic import Synthetic
 from lddu.predictor import calibrate, train_only
-from lddu.runs import baselines
+from lddu.runs import baselines, detail
 from lddu.runs.evaluation import at_shared_thresholds
 from lddu.runs.folder import write_run
 from lddu.runs.predictions import RunPredictions
@@ -63,7 +63,7 @@ def run(samples: int, epochs: int, seed: int, out: Path) -> Run:
     predictor = train_only(cfg, training.batch, valid.batch, folder=out)
     # One pass over each split; `lddu.fit` does both in one call.
     on_valid = predictor.members(valid.batch)
-    on_test = predictor.members(test.batch, fields=("weights",))
+    on_test = predictor.members(test.batch, fields=detail.fields(test.batch.size))
     predictor = calibrate(predictor, valid.batch, members=on_valid)
     predictor.save(out / "predictor")
 
@@ -99,6 +99,7 @@ def run(samples: int, epochs: int, seed: int, out: Path) -> Run:
         seconds=time.perf_counter() - began,
         history=predictor.history,
         weights=on_test.rest.weights,
+        detail=detail.of_members(predictor, on_test, test.batch),
         bound="bayes",
         notes=(
             f"{samples:,} training, {valid.batch.size:,} validation and {test.batch.size:,} test "

@@ -12,7 +12,9 @@ import numpy as np
 
 from lddu.calibration.thresholds import fit_shared
 from lddu.predictor import Members, Predictor, calibrate
-from lddu.runs import baselines
+from lddu.predictor.network import empty_prediction
+from lddu.runs import baselines, detail
+from lddu.runs.detail import Detail
 from lddu.runs.predictions import ModelPredictions
 from lddu.structs import Batch
 
@@ -26,6 +28,7 @@ class Evaluation(NamedTuple):
       main: The name of the model that counts.
       test: The members' predictions for the test samples before calibration, with `weights`.
       valid: Those for the validation samples; None under the protocol "official".
+      detail: What the main model tells of the test samples beyond their probabilities.
     """
 
     predictor: Predictor
@@ -33,6 +36,7 @@ class Evaluation(NamedTuple):
     main: str
     test: Members
     valid: Members | None
+    detail: Detail
 
 
 def by_validation(predictor: Predictor, valid: Batch, test: Batch) -> Evaluation:
@@ -50,7 +54,7 @@ def by_validation(predictor: Predictor, valid: Batch, test: Batch) -> Evaluation
       calibrated.
     """
     on_valid = predictor.members(valid)
-    on_test = predictor.members(test, fields=("weights",))
+    on_test = predictor.members(test, fields=detail.fields(test.size))
     ensemble = calibrate(predictor, valid, members=on_valid)
     single = []
     for k in range(len(on_valid.logits)):
@@ -64,7 +68,8 @@ def by_validation(predictor: Predictor, valid: Batch, test: Batch) -> Evaluation
             models[name + suffix] = at_shared_thresholds(
                 np.stack(valid_probs), valid.labels, np.stack(test_probs)
             )
-    return Evaluation(ensemble, models, list(models)[-1], on_test, on_valid)
+    told = detail.of_members(ensemble, on_test, test)
+    return Evaluation(ensemble, models, list(models)[-1], with_weights(on_test), on_valid, told)
 
 
 def by_test(predictor: Predictor, test: Batch) -> Evaluation:
@@ -78,7 +83,7 @@ def by_test(predictor: Predictor, test: Batch) -> Evaluation:
       An `Evaluation` of members and ensemble, with all thresholds one half and with thresholds
       chosen on the test labels.
     """
-    on_test = predictor.members(test, fields=("weights",))
+    on_test = predictor.members(test, fields=detail.fields(test.size))
     single = [on_test.member(k) for k in range(len(on_test.logits))]
     models = {}
     for name, runs in _named(single, on_test).items():
@@ -87,7 +92,14 @@ def by_test(predictor: Predictor, test: Batch) -> Evaluation:
         best = at_shared_thresholds(probs, test.labels, probs)
         models[f"{name} [epoch chosen on TEST]"] = half
         models[f"{name} [epoch and threshold chosen on TEST]"] = best
-    return Evaluation(predictor, models, list(models)[-2], on_test, None)
+    told = detail.of_members(predictor, on_test, test, calibrated=False)
+    return Evaluation(predictor, models, list(models)[-2], with_weights(on_test), None, told)
+
+
+def with_weights(members: Members) -> Members:
+    """Returns members' predictions that keep only the weights beside the logits."""
+    rest = empty_prediction().replace(weights=members.rest.weights)
+    return members._replace(rest=rest)
 
 
 def _named(single: list[Any], ensemble: Any) -> dict[str, list[Any]]:

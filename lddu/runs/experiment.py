@@ -41,7 +41,7 @@ def run(
 
     The folder then holds `card.json` (the data), `predictor` (the trained ensemble, under the
     protocol "validation"), `predictions.npz` (what `lddu compare` reads), `results.json`,
-    `report.html`, and per seed the metrics and checkpoints.
+    `report.html`, `detail.npz` (what the explorer shows), and per seed the metrics and checkpoints.
 
     Args:
       dataset: The data to train, choose and test on.
@@ -85,6 +85,7 @@ def run(
         time.perf_counter() - began,
         history=trained.predictor.history,
         weights=trained.test.rest.weights,
+        detail=trained.detail,
         protocol=protocol,
         notes=(
             f"Protocol: {protocol}.",

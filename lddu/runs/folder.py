@@ -1,4 +1,4 @@
-"""A finished run on disk: its predictions, its results and its report."""
+"""A finished run on disk: its predictions, their detail, its results and its report."""
 
 import dataclasses
 import json
@@ -11,8 +11,10 @@ import numpy as np
 from lddu import files
 from lddu.config import Config
 from lddu.files import atomic_path, damage_named, read_json, read_npy
+from lddu.runs.detail import FILE as DETAIL
+from lddu.runs.detail import Detail
+from lddu.runs.pages import write_pages
 from lddu.runs.predictions import RunPredictions
-from lddu.runs.report import write_report
 from lddu.runs.results import FILE as RESULTS
 from lddu.runs.results import read_results, write_results
 from lddu.runs.run import Run
@@ -25,8 +27,8 @@ FILE, WEIGHTS = "run.json", "weights.npy"
 def write_run(folder: str | os.PathLike, run: Run) -> Path:
     """Writes everything about a run into its folder.
 
-    The files are `predictions.npz`, `results.json`, `run.json`, `weights.npy` where the run has
-    modality weights, and `report.html`.
+    The files are `predictions.npz`, `results.json`, `run.json`, `weights.npy` and `detail.npz`
+    where the run has them, and the pages of `lddu.runs.pages.write_pages`.
 
     Args:
       folder: The run folder; created if it does not exist.
@@ -48,10 +50,14 @@ def write_run(folder: str | os.PathLike, run: Run) -> Path:
     kept["published"] = [dataclasses.asdict(row) for row in run.published]
     text = json.dumps(kept, indent=2, default=float)
     files.write_text(folder / FILE, text + "\n")
+    for name in (WEIGHTS, DETAIL):  # perhaps of another run
+        (folder / name).unlink(missing_ok=True)
     if run.weights is not None:
         with atomic_path(folder / WEIGHTS) as partial, partial.open("wb") as file:
             np.save(file, np.asarray(run.weights, np.float32))
-    return write_report(folder / "report.html", run)
+    if run.detail is not None:
+        run.detail.save(folder)
+    return write_pages(folder / "report.html", run)[0]
 
 
 def read_run(folder: str | os.PathLike) -> Run:
@@ -72,16 +78,28 @@ def read_run(folder: str | os.PathLike) -> Run:
     kept = read_json(folder / FILE, _Kept, infinite=True)
     with damage_named(folder / RESULTS):
         config = Config.from_json(json.dumps(results["config"]))
-    weights = folder / WEIGHTS
+    rows, labels = predictions.labels.shape
+    modalities = len(config.model.modality_names)
     return Run(
         config=config,
         predictions=predictions,
         table=results["models"],
         seconds=results["seconds"],
         command=results["command"],
-        weights=read_npy(weights) if weights.exists() else None,
+        weights=_read_weights(folder / WEIGHTS, (rows, labels, modalities)),
+        detail=Detail.load(folder, rows, labels, modalities),
         **kept,
     )
+
+
+def _read_weights(path: Path, shape: tuple[int, ...]) -> np.ndarray | None:
+    if not path.exists():
+        return None
+    weights = read_npy(path)
+    with damage_named(path):
+        if weights.shape != shape or weights.dtype.kind != "f":
+            raise ValueError(f"it holds {weights.dtype} {weights.shape}, expected floats {shape}")
+    return weights
 
 
 class _Kept(TypedDict):

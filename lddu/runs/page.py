@@ -10,6 +10,7 @@ import string
 from collections.abc import Sequence
 
 _SVG_LIMIT = 300_000  # bytes; beyond this a PNG is smaller
+_WIDE = 700  # pixels; on a phone, a wider figure scrolls instead of shrinking beyond legibility
 
 _CSS = """
 :root { color-scheme: light dark; --ink: #1f2328; --soft: #59636e; --line: #d9dee3;
@@ -32,7 +33,8 @@ figcaption, caption, footer { color: var(--soft); font-size: 0.9rem; }
 .facts dd { margin: 0; font-size: 1.4rem; font-weight: 600; line-height: 1.3; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; font-size: 0.92rem; font-variant-numeric: tabular-nums; }
-caption { caption-side: bottom; padding-top: 0.5rem; text-align: left; }
+caption { caption-side: bottom; max-width: calc(100vw - 2.5rem); padding-top: 0.5rem;
+  text-align: left; }
 th, td { padding: 0.35rem 0.9rem; border-bottom: 1px solid var(--line); text-align: right;
   white-space: nowrap; }
 th:first-child { padding-left: 0.2rem; text-align: left; }
@@ -47,8 +49,11 @@ figcaption { max-width: 48rem; margin-top: 0.5rem; }
 pre { overflow-x: auto; padding: 0.8rem 1rem; border: 1px solid var(--line); border-radius: 8px;
   background: var(--panel); font: 0.85rem/1.45 ui-monospace, SFMono-Regular, Menlo, Consolas,
   monospace; white-space: pre-wrap; overflow-wrap: anywhere; }
+a { color: var(--accent); }
+:focus-visible { outline: 2px solid var(--accent); outline-offset: 2px; }
 summary { cursor: pointer; }
 footer { margin-top: 3rem; padding-top: 0.75rem; border-top: 1px solid var(--line); }
+@media (max-width: 40rem) { figure .wide { max-width: 52rem; } }
 @media print { body { max-width: none; padding: 0; font-size: 10pt; } h2 { break-after: avoid; }
   figure, table, .facts { break-inside: avoid; } .scroll { overflow: visible; }
   table, caption, figcaption { font-size: 8pt; } th, td { padding: 0.2rem 0.4rem; }
@@ -91,7 +96,7 @@ def render(title: str, summary: str, sections: Sequence[str]) -> str:
         summary=summary,
         sections="\n".join(filter(None, sections)),
         date=datetime.date.today().isoformat(),
-        versions=html.escape(_versions()),
+        versions=html.escape(versions()),
     )
 
 
@@ -124,10 +129,11 @@ def table(
             for text, best in cells
         )
         body.append(f'<tr><th scope="row">{html.escape(name)}</th>{tds}</tr>')
-    return (
-        f'<div class="scroll"><table>\n<caption>{html.escape(caption)}</caption>\n'
+    return _scrolling(
+        caption,
+        f"<table>\n<caption>{html.escape(caption)}</caption>\n"
         f'<thead><tr><th scope="col">{html.escape(corner)}</th>{columns}</tr></thead>\n'
-        f"<tbody>\n{chr(10).join(body)}\n</tbody>\n</table></div>"
+        f"<tbody>\n{chr(10).join(body)}\n</tbody>\n</table>",
     )
 
 
@@ -154,20 +160,30 @@ def figure_section(heading: str, figure, alt: str, caption: str) -> str:
         figure.savefig(buffer, format="png", dpi=180, facecolor="white")
         kind, data = "png", buffer.getvalue()
     width = round(figure.get_size_inches()[0] * 96)
+    wide = ' class="wide"' if width > _WIDE else ""
+    image = (
+        f'<img{wide} width="{width}" alt="{html.escape(alt)}" '
+        f'src="data:image/{kind};base64,{base64.b64encode(data).decode()}">'
+    )
     return section(
         heading,
-        f'<figure><img width="{width}" alt="{html.escape(alt)}" '
-        f'src="data:image/{kind};base64,{base64.b64encode(data).decode()}">\n'
+        f"<figure>{_scrolling(heading, image)}\n"
         f"<figcaption>{html.escape(caption)}</figcaption></figure>",
     )
 
 
-def _versions() -> str:
+def _scrolling(name: str, body: str) -> str:
+    """Returns HTML that scrolls sideways where it is wider than the page, also by keyboard."""
+    label = html.escape(name)
+    return f'<div class="scroll" tabindex="0" role="region" aria-label="{label}">{body}</div>'
+
+
+def versions() -> str:
     """Returns the versions of the software that computed the figures."""
-    versions = [f"Python {platform.python_version()}"]
+    found = [f"Python {platform.python_version()}"]
     for package in ("lddu", "jax", "flax", "numpy"):
         try:
-            versions.append(f"{package} {importlib.metadata.version(package)}")
+            found.append(f"{package} {importlib.metadata.version(package)}")
         except importlib.metadata.PackageNotFoundError:
-            versions.append(f"{package} (not installed as a package)")
-    return ", ".join(versions)
+            found.append(f"{package} (not installed as a package)")
+    return ", ".join(found)

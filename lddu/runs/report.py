@@ -14,12 +14,13 @@ from lddu.runs import page, sections
 from lddu.runs.run import Run
 
 
-def write_report(path: str | os.PathLike, run: Run) -> Path:
+def write_report(path: str | os.PathLike, run: Run, explorer: Path | None = None) -> Path:
     """Writes the report of a run as one HTML file.
 
     Args:
       path: The file; its folder is created if it does not exist.
       run: The run. Figures show the first of its main model's predictions.
+      explorer: The explorer of the run, in the same folder, to link to; None if there is none.
 
     Returns:
       The path. The same run gives the same bytes, except for the date.
@@ -41,6 +42,7 @@ def write_report(path: str | os.PathLike, run: Run) -> Path:
         sections.reliability(probs, labels, label_names),
         sections.risk_and_coverage(probs, labels, thresholds, label_names),
         sections.modality_weights(run.weights, label_names, modality_names),
+        sections.explorer(None if explorer is None else explorer.name),
         sections.how_to_repeat(run.command, run.config.to_json()),
         sections.data(run.data_card),
     ]

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from lddu.config import Config
+from lddu.runs.detail import Detail
 from lddu.runs.predictions import RunPredictions
 from lddu.runs.results import command_line
 from lddu.runs.scores import Metric, Table
@@ -28,6 +29,8 @@ class Run:
       history: Training history of the main model, one mapping per epoch and member.
       weights: (N, C, M) fusion weights of the main model on the test samples, as in
         `lddu.Prediction`; None leaves their figure out.
+      detail: What the main model tells of the test samples beyond their probabilities, for the
+        explorer.
       bound: The name of a model that is a bound on what any model can reach, and never the best.
       metrics: Metrics of `table` other than those of `lddu.runs.scores.METRICS`.
       protocol: What was chosen on which split, in words.
@@ -58,6 +61,7 @@ class Run:
     command: str = dataclasses.field(default_factory=command_line)
     history: Sequence[Mapping[str, Any]] = ()
     weights: np.ndarray | None = None
+    detail: Detail | None = None
     bound: str | None = None
     metrics: tuple[Metric, ...] = ()
     protocol: str = ""

@@ -2,6 +2,7 @@
 
 import html
 from collections.abc import Mapping, Sequence
+from urllib.parse import quote
 
 import numpy as np
 
@@ -156,6 +157,18 @@ def modality_weights(
         "the rest. A missing modality weighs nothing. The line under a segment spans the middle "
         "half of the samples.",
     )
+
+
+def explorer(file: str | None) -> str:
+    """Returns where to look at single samples: in a file beside the report, or by a command."""
+    what = "sort and filter samples, set a coverage, look at one sample and its neighbours"
+    if file is None:
+        where = "<code>lddu report RUN --explore</code>, with the folder of this run as RUN, writes"
+        text = f"{where} a page beside this one in which to {what}. That page needs scripts."
+    else:
+        link = f'<a href="{html.escape(quote(file))}">{html.escape(file)}</a>'
+        text = f"In {link} beside this page one can {what}. That page needs scripts."
+    return page.section("Single samples", f'<p class="lead">{text}</p>')
 
 
 def how_to_repeat(command: str, config_json: str) -> str:

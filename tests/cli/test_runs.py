@@ -8,9 +8,23 @@ from lddu import cli, config
 from lddu.model import LDDU, example_batch
 from lddu.official import weights
 from lddu.predictor import Predictor
+from lddu.runs import pages
+from lddu.runs.explorer import page
 
 SIZES = ("encoder.hidden=8", "encoder.heads=2", "encoder.layers=1", "encoder.feed_forward=8")
 SIZES = tuple(f"model.{size}" for size in (*SIZES, "latent=4", "latent_hidden=[6,4,4]"))
+
+
+def test_the_explorer_is_written_on_demand(trained, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(pages, "write_report", lambda path, run, explorer: None)
+    monkeypatch.setattr(pages, "SMALL", 0)
+    monkeypatch.setattr(page, "library", lambda: "")
+    report, explorer = tmp_path / "again.html", tmp_path / "again-explorer.html"
+    cli.main(["report", str(trained / "runs" / "mine"), "--out", str(report)])
+    assert capsys.readouterr().out.split() == [str(report)]
+    cli.main(["report", str(trained / "runs" / "mine"), "--explore", "--out", str(report)])
+    assert capsys.readouterr().out.split() == [str(report), str(explorer)]
+    assert "test 39" in explorer.read_text()
 
 
 def test_a_folder_without_a_run_is_a_mistake(tmp_path):

@@ -61,6 +61,11 @@ def test_predictions_are_those_of_calibrated_predictors(honest, predictor, split
                 np.testing.assert_allclose(cuts, fit_shared(on_valid, valid.labels), rtol=1e-3)
     weights = predictor.predict(test).weights
     np.testing.assert_allclose(honest[0].test.rest.weights, weights, rtol=1e-4, atol=1e-6)
+    # The detail is that of the main model: both uncertainties make up its variance.
+    told, main = honest[0].detail, models[honest[0].main].probs[0]
+    np.testing.assert_allclose(told.aleatoric + told.epistemic, main * (1 - main), atol=1e-6)
+    assert len(told.neighbours) == test.size
+    assert honest[0].test.rest.fused is None
 
 
 def test_the_ensemble_comes_back_calibrated(honest, predictor, splits):
@@ -89,6 +94,9 @@ def test_the_official_protocol_chooses_on_the_test_labels(predictor, splits, mon
     assert len(done.models) == 4
     assert all("TEST" in name for name in done.models)
     assert done.main == "lddu_ensemble [epoch chosen on TEST]"
+    main = done.models[done.main].probs[0]
+    total = done.detail.aleatoric + done.detail.epistemic
+    np.testing.assert_allclose(total, main * (1 - main), atol=1e-6)
     for name, seeds in (("lddu", 2), ("lddu_ensemble", 1)):
         half = done.models[f"{name} [epoch chosen on TEST]"]
         best = done.models[f"{name} [epoch and threshold chosen on TEST]"]

@@ -9,6 +9,7 @@ from lddu.data.card import Findings, make_card
 from lddu.data.dataset import Dataset, Split
 from lddu.predictor import Predictor
 from lddu.runs import experiment, results
+from lddu.runs.folder import read_run
 from lddu.runs.options import Options
 from lddu.runs.predictions import RunPredictions
 from lddu.runs.tables import Published
@@ -76,6 +77,8 @@ def test_a_run_leaves_everything_behind(dataset, honest):
     assert "Theirs" in text
     assert "chosen on validation" in text
     assert (folder / "predictor" / "predictor.json").is_file()
+    detail = read_run(folder).detail
+    np.testing.assert_allclose(detail.epistemic, run.detail.epistemic, rtol=1e-6)
 
 
 @pytest.mark.slow

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from lddu.runs import folder, results
+from lddu.runs import folder, pages, results
 from lddu.runs.predictions import RunPredictions
 
 
@@ -9,7 +9,7 @@ def test_a_run_folder_holds_predictions_results_and_report(make_run, tmp_path):
     run = make_run()
     path = folder.write_run(tmp_path / "new", run)
     assert path == tmp_path / "new" / "report.html"
-    names = {file.name for file in path.parent.iterdir()}
+    names = {file.name for file in path.parent.iterdir()} - {"report-explorer.html"}
     assert names == {"predictions.npz", "results.json", "run.json", "weights.npy", "report.html"}
     assert "A run" in path.read_text(encoding="utf-8")
     stored = results.read_results(path.parent)
@@ -21,10 +21,10 @@ def test_a_run_folder_holds_predictions_results_and_report(make_run, tmp_path):
 
 
 def test_a_run_that_cannot_be_drawn_keeps_its_figures(make_run, tmp_path, monkeypatch):
-    def fail(path, run):
+    def fail(path, run, explorer):
         raise ImportError("no matplotlib")
 
-    monkeypatch.setattr(folder, "write_report", fail)
+    monkeypatch.setattr(pages, "write_report", fail)
     with pytest.raises(ImportError):
         folder.write_run(tmp_path, make_run())
     assert not (tmp_path / "report.html").exists()

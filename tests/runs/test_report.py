@@ -65,6 +65,7 @@ def test_page_is_well_formed_and_has_all_parts(text):
     words = " ".join(page.text)
     for part in ("Made-up data.", "lddu train --seed 3", '"monitor"', "numpy", "jax", "flax"):
         assert part in words
+    assert "lddu report RUN --explore" in words
     for part in ("2 ensemble members", "3 epochs", "60 samples", "predictions of lddu."):
         assert part in words
     assert len(page.all("img")) == len(page.all("figcaption")) == 4
