@@ -14,6 +14,7 @@ except ImportError as error:
 
 from lddu.plots.agreement import agreement
 from lddu.plots.latent import latent_ellipses
+from lddu.plots.latent_panels import latent_panels
 from lddu.plots.lines import mean_lines
 from lddu.plots.reliability import reliability_diagram
 from lddu.plots.selective import risk_coverage
@@ -26,6 +27,7 @@ __all__ = [
     "agreement",
     "colors",
     "latent_ellipses",
+    "latent_panels",
     "mean_lines",
     "modality_weights",
     "reliability_diagram",

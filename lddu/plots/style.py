@@ -81,6 +81,23 @@ def legend(ax: matplotlib.axes.Axes, **options) -> None:
         ax.legend(**{"frameon": False, "fontsize": 8, "labelcolor": INK, **options})
 
 
+def note(ax: matplotlib.axes.Axes, text: str) -> None:
+    """Adds a line beneath the name of the horizontal axis, such as the number of samples."""
+    ax.set_xlabel(f"{ax.get_xlabel()}\n{text}".lstrip("\n"))
+
+
+def counted(total: int, drawn: int | None = None) -> str:
+    """Returns a note of the number of samples, and of how many of them are drawn.
+
+    Example:
+      >>> from lddu.plots import style
+      >>> style.counted(1200), style.counted(1200, 100)
+      ('n = 1,200', 'n = 1,200, of which 100 are drawn')
+    """
+    rest = "" if drawn in (None, total) else f", of which {drawn:,} are drawn"
+    return f"n = {total:,}{rest}"
+
+
 def escape(text: object) -> str:
     """Returns text for a figure in which a dollar sign does not start a formula."""
     return str(text).replace("$", r"\$")
