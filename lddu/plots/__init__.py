@@ -19,6 +19,7 @@ from lddu.plots.lines import mean_lines
 from lddu.plots.reliability import reliability_diagram
 from lddu.plots.selective import risk_coverage
 from lddu.plots.style import Figure, colors
+from lddu.plots.timeline import timeline
 from lddu.plots.training import training_curves
 from lddu.plots.weights import modality_weights
 
@@ -32,5 +33,6 @@ __all__ = [
     "modality_weights",
     "reliability_diagram",
     "risk_coverage",
+    "timeline",
     "training_curves",
 ]

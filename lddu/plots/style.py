@@ -11,6 +11,7 @@ PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 INK = "#333333"
 MUTED = "#8a8a8a"
 GRID = "#e4e4e4"
+PRIOR = "#c4c4c4"  # the share of the prior beside those of modalities
 EMPTY = {"facecolor": "#f4f4f4", "edgecolor": "#cfcfcf", "hatch": "////", "linewidth": 0.0}
 """The style of a region without data."""
 
