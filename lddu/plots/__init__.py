@@ -13,6 +13,7 @@ except ImportError as error:
     ) from error
 
 from lddu.plots.agreement import agreement
+from lddu.plots.calibration_change import calibration_change
 from lddu.plots.latent import latent_ellipses
 from lddu.plots.latent_panels import latent_panels
 from lddu.plots.lines import mean_lines
@@ -26,6 +27,7 @@ from lddu.plots.weights import modality_weights
 __all__ = [
     "Figure",
     "agreement",
+    "calibration_change",
     "colors",
     "latent_ellipses",
     "latent_panels",

@@ -66,7 +66,7 @@ def reliability_diagram(
         diagram = figure.add_subplot(grid[2 * row, column])
         counts = figure.add_subplot(grid[2 * row + 1, column], sharex=diagram)
         own = metrics.Reliability(found.edges, *(field[c] for field in found[1:]))
-        _panel(diagram, counts, own, effective[c], most=found.counts.max())
+        draw(diagram, counts, own, effective[c], most=found.counts.max())
         support = _support(np.sum(each[:, c] * known[:, c]), np.sum(each[:, c]))
         error = "" if np.isnan(errors[c]) else f"ECE {errors[c]:.3f} · "
         diagram.set_title(f"{style.escape(name)}\n{error}{support}")
@@ -80,9 +80,18 @@ def reliability_diagram(
     return figure
 
 
-def _panel(
+def draw(
     diagram: Axes, counts: Axes, found: metrics.Reliability, effective: np.ndarray, most: float
 ) -> None:
+    """Draws one diagram and its counts.
+
+    Args:
+      diagram: Axes for observed frequencies.
+      counts: Axes for the counts.
+      found: Reliability of K bins.
+      effective: (K,) number of independent entries that each bin is worth, for its interval.
+      most: Largest count of a bin in any panel of the figure.
+    """
     edges, number = found.edges, found.counts
     full = number > 0
     for ax in (diagram, counts):

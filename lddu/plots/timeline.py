@@ -46,7 +46,7 @@ def timeline(
         completes the shares to 1.
       modality_names: Names of the M modalities.
       uncertainty: Name -> (T,) values, such as "aleatoric" and "epistemic"; each gets a panel, from
-        0 up.
+        0 up unless some are negative.
       disagreement: (T,) disagreement of the observers, NaN where unknown; None leaves it out.
       window: Width of the window, in units of `times`; 0 for none.
       gap: Longest step of time that a line may cross.
@@ -91,7 +91,8 @@ def timeline(
         if window > 0:
             band = course.times, course.low, course.high
             ax.fill_between(*band, color=color, alpha=0.18, linewidth=0)
-        ax.set_ylim(bottom=min(0.0, ax.get_ylim()[0]))
+        if not np.any(column < 0):
+            ax.set_ylim(bottom=0)
         ax.set_ylabel(_counted(name, column))
     for ax in panels:
         style.tidy(ax, grid="y")
