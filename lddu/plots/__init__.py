@@ -19,6 +19,7 @@ from lddu.plots.latent import latent_ellipses
 from lddu.plots.latent_panels import latent_panels
 from lddu.plots.lines import mean_lines
 from lddu.plots.reliability import reliability_diagram
+from lddu.plots.robustness import robustness_curves
 from lddu.plots.selective import risk_coverage
 from lddu.plots.set_sizes import set_sizes
 from lddu.plots.style import Figure, colors
@@ -38,6 +39,7 @@ __all__ = [
     "modality_weights",
     "reliability_diagram",
     "risk_coverage",
+    "robustness_curves",
     "set_sizes",
     "timeline",
     "training_curves",

@@ -144,11 +144,4 @@ def _legend(figure: style.Figure, modality_names: Sequence[str], with_labels: bo
         ink = dict(color=style.INK, **dots)
         handles.append(Line2D([], [], label="present", **ink))
         handles.append(Line2D([], [], label="absent", markerfacecolor="white", **ink))
-    figure.legend(
-        handles=handles,
-        loc="outside upper center",
-        ncols=len(handles),
-        frameon=False,
-        fontsize=8,
-        labelcolor=style.INK,
-    )
+    style.legend_above(figure, handles)

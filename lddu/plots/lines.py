@@ -39,11 +39,26 @@ def mean_lines(
         values = np.atleast_2d(np.asarray(values, float))
         if values.shape[1:] != x.shape:
             raise ValueError(f"curve {name!r} has shape {values.shape}, must be (runs, {len(x)})")
-        mean = values.mean(0)
-        ax.plot(x, mean, "o-", color=color, markersize=3.5, label=style.escape(name))
-        if len(values) > 1:
-            spread = values.std(0, ddof=1)
-            ax.fill_between(x, mean - spread, mean + spread, color=color, alpha=0.18, linewidth=0)
+        spread = values.std(0, ddof=1) if len(values) > 1 else None
+        draw_line(ax, x, values.mean(0), spread, color, name)
     ax.set(xlabel=xlabel, ylabel=ylabel, title=style.escape(title))
     style.legend(ax)
     return ax
+
+
+def draw_line(
+    ax: Axes, x: np.ndarray, mean: np.ndarray, spread: np.ndarray | None, color: str, name: str
+) -> None:
+    """Draws one line and a band around it.
+
+    Args:
+      ax: Axes to draw on.
+      x: (K,) positions.
+      mean: (K,) values; NaN interrupts the line.
+      spread: (K,) half widths of the band; None draws none.
+      color: Colour of both.
+      name: Name in the legend.
+    """
+    ax.plot(x, mean, "o-", color=color, markersize=3.5, label=style.escape(name))
+    if spread is not None:
+        ax.fill_between(x, mean - spread, mean + spread, color=color, alpha=0.18, linewidth=0)

@@ -1,9 +1,11 @@
 """The style of all figures: colours, a quiet grid, figures that notebooks show."""
 
 import io
+from collections.abc import Sequence
 
 import matplotlib.axes
 import matplotlib.figure
+from matplotlib.artist import Artist
 
 # Okabe and Ito's palette, which is legible with any colour vision, without its yellow, which is too
 # pale for lines on white.
@@ -80,6 +82,20 @@ def legend(ax: matplotlib.axes.Axes, **options) -> None:
     """Adds a small legend without a frame to axes with labelled artists."""
     if ax.get_legend_handles_labels()[0]:
         ax.legend(**{"frameon": False, "fontsize": 8, "labelcolor": INK, **options})
+
+
+def legend_above(figure: matplotlib.figure.Figure, handles: Sequence[Artist]) -> None:
+    """Adds a legend above all panels, with as many columns as the width of the figure allows."""
+    longest = max(len(handle.get_label()) for handle in handles)
+    columns = int(figure.get_figwidth() / (0.5 + 0.07 * longest))  # inches of an entry
+    figure.legend(
+        handles=handles,
+        loc="outside upper center",
+        ncols=min(max(columns, 1), len(handles)),
+        frameon=False,
+        fontsize=8,
+        labelcolor=INK,
+    )
 
 
 def note(ax: matplotlib.axes.Axes, text: str) -> None:
