@@ -82,6 +82,7 @@ def modality_weights(
     ax.set_xlim(0, 1.005)  # so that the last bar's edge is not cut
     ax.set_ylim(labels - 0.4, -0.5)
     ax.set_xlabel("share of the fused precision (line below: middle half of the samples)")
+    style.note(ax, f"{style.counted(len(weights))} samples")
     ax.legend(
         loc="lower left",
         bbox_to_anchor=(0.0, 1.0),
