@@ -12,6 +12,7 @@ is known: what it loses is lost information, which no fusion can keep.
 """
 
 import dataclasses
+import re
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -110,11 +111,16 @@ def main(args: Args) -> None:
     table = summarise(scores)
     seconds = time.perf_counter() - began
     write_results(args.out, table, base, seconds)
-    draw(args.out / "robustness.png", scores)
+    figure = plots.robustness_curves(table, SCORES)
+    figure.savefig(args.out / "robustness.png", dpi=130, facecolor="white")
     for metric in SCORES:
         print(f"\n{metric} (severity 5, mean over the damaged modality)\n")
         lower = METRICS[metric].lower_is_better
-        names = [name for name in next(iter(table.values())) if name.startswith(f"{metric}_")]
+        names = [
+            name
+            for name in next(iter(table.values()))
+            if re.fullmatch(rf"{metric}_(clean|.*_5|\d_modalities)", name)
+        ]
         columns = [Metric(name, name, lower_is_better=lower) for name in names]
         print(format_table(table, columns, markdown=True, bound="bayes"))
     print(f"\n{seconds:.0f} s; figure: {args.out / 'robustness.png'}")
@@ -160,7 +166,7 @@ def damage(
 
 
 def summarise(scores: dict[str, list[dict]]) -> Table:
-    """Returns fusion -> "metric_condition" -> statistics over seeds: clean, severity 5, subsets."""
+    """Returns fusion -> "metric_condition" -> statistics over seeds: clean, damaged, subsets."""
     table = {}
     for fusion, runs in scores.items():
         rows = []
@@ -169,7 +175,9 @@ def summarise(scores: dict[str, list[dict]]) -> Table:
             for metric in SCORES:
                 row[f"{metric}_clean"] = run["clean"][metric]
                 for name in corruptions.CORRUPTIONS:
-                    row[f"{metric}_{name}"] = over_modalities(run, name, 5, metric)
+                    for severity in SEVERITIES:
+                        key = f"{metric}_{name}_{severity}"
+                        row[key] = over_modalities(run, name, severity, metric)
                 subsets = [k for k in run if k[0] == "subset"]
                 for size in sorted({len(kept) for _, kept in subsets}):
                     values = [run[k][metric] for k in subsets if len(k[1]) == size]
@@ -186,32 +194,6 @@ def over_modalities(run: dict, name: str, severity: int, metric: str) -> float:
     if not keys:
         return np.nan
     return float(np.mean([run[k][metric] for k in keys]))
-
-
-def draw(path: Path, scores: dict[str, list[dict]]) -> None:
-    """Draws one panel per metric and corruption: the score by severity, one line per fusion."""
-    names = list(corruptions.CORRUPTIONS)
-    figure = plots.Figure(figsize=(3.0 * len(names), 8.0), layout="constrained")
-    panels = figure.subplots(len(SCORES), len(names), sharex=True, sharey="row")
-    for row, metric in zip(panels, SCORES, strict=True):
-        for ax, name in zip(row, names, strict=True):
-            curves = {
-                fusion: [
-                    [
-                        run["clean"][metric],
-                        *(over_modalities(run, name, s, metric) for s in SEVERITIES),
-                    ]
-                    for run in runs
-                ]
-                for fusion, runs in scores.items()
-            }
-            ylabel = metric if name == names[0] else ""
-            title = name.replace("_", " ") if metric == SCORES[0] else ""
-            xlabel = "severity" if metric == SCORES[-1] else ""
-            plots.mean_lines((0, *SEVERITIES), curves, xlabel, ylabel, title, ax)
-            if ax is not panels[0, 0]:
-                ax.get_legend().remove()
-    figure.savefig(path, dpi=130, facecolor="white")
 
 
 if __name__ == "__main__":

@@ -13,22 +13,34 @@ except ImportError as error:
     ) from error
 
 from lddu.plots.agreement import agreement
+from lddu.plots.calibration_change import calibration_change
+from lddu.plots.co_occurrence import co_occurrence
 from lddu.plots.latent import latent_ellipses
+from lddu.plots.latent_panels import latent_panels
 from lddu.plots.lines import mean_lines
 from lddu.plots.reliability import reliability_diagram
+from lddu.plots.robustness import robustness_curves
 from lddu.plots.selective import risk_coverage
+from lddu.plots.set_sizes import set_sizes
 from lddu.plots.style import Figure, colors
+from lddu.plots.timeline import timeline
 from lddu.plots.training import training_curves
 from lddu.plots.weights import modality_weights
 
 __all__ = [
     "Figure",
     "agreement",
+    "calibration_change",
+    "co_occurrence",
     "colors",
     "latent_ellipses",
+    "latent_panels",
     "mean_lines",
     "modality_weights",
     "reliability_diagram",
     "risk_coverage",
+    "robustness_curves",
+    "set_sizes",
+    "timeline",
     "training_curves",
 ]

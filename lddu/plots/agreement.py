@@ -21,6 +21,8 @@ def agreement(
 ) -> Axes:
     """Draws a two-dimensional histogram of pairs, and the diagonal on which both are equal.
 
+    A note beneath says how many pairs there are.
+
     Args:
       truth: True values in [0, 1], of any shape.
       estimate: Estimates in [0, 1], of the same shape.
@@ -49,4 +51,5 @@ def agreement(
     ax.imshow(shown, origin="lower", extent=(0, 1, 0, 1), cmap="Blues", norm=LogNorm(vmin=0.5))
     ax.plot((0, 1), (0, 1), "--", color=style.MUTED, linewidth=1)
     ax.set(xlabel=xlabel, ylabel=ylabel, title=style.escape(title), aspect="equal")
+    style.note(ax, style.counted(truth.size))
     return ax

@@ -4,11 +4,10 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.collections import EllipseCollection
 from numpy.typing import ArrayLike
 
 from lddu.names import named
-from lddu.plots import style
+from lddu.plots import ellipses, style
 
 
 @named(mean="row latent", var="row latent", group="row")
@@ -24,7 +23,7 @@ def latent_ellipses(
     """Draws diagonal Gaussians, projected to the two principal directions of their means.
 
     All means define the plane; points and 1-sigma ellipses are drawn for a random subset, so that
-    they can be told apart.
+    they can be told apart. A note beneath says how many there are.
 
     Args:
       mean: (N, Z) means, Z at least 2.
@@ -52,42 +51,21 @@ def latent_ellipses(
     if group.min() < 0 or group.max() >= len(group_names):
         raise ValueError(f"group runs to {group.max()}, beyond the {len(group_names)} group_names")
 
-    axes, explained = _principal_axes(mean)
-    center = mean.mean(0)
-    if len(mean) > max_points:
-        keep = np.sort(np.random.default_rng(seed).choice(len(mean), max_points, replace=False))
-        mean, var, group = mean[keep], var[keep], group[keep]
-    points = (mean - center) @ axes.T
-    widths, heights, angles = _ellipses(np.einsum("iz,nz,jz->nij", axes, var, axes))
+    plane = ellipses.principal_plane(mean)
+    rows = ellipses.subset(len(mean), max_points, seed)
+    shown, group = ellipses.project(plane, mean[rows], var[rows]), group[rows]
 
     ax = style.axes_or_new(ax, 5.2, 4.4)
     for index, (name, color) in enumerate(
         zip(group_names, _group_colors(len(group_names)), strict=True)
     ):
         own = group == index
-        if not own.any():
-            continue
-        ax.add_collection(
-            EllipseCollection(
-                widths[own],
-                heights[own],
-                angles[own],
-                units="xy",
-                offsets=points[own],
-                offset_transform=ax.transData,
-                facecolors="none",
-                edgecolors=color,
-                linewidths=0.7,
-                alpha=0.45,
-            )
-        )
-        ax.scatter(*points[own].T, s=9, color=color, linewidths=0, label=style.escape(name))
-    reach = np.stack([widths, heights]).max(0)[:, None] / 2
-    ax.update_datalim(np.concatenate([points - reach, points + reach]))
-    ax.autoscale_view()
+        if own.any():
+            ellipses.draw(ax, shown.take(own), color, style.escape(name))
     ax.set_aspect("equal", adjustable="datalim")  # an isotropic Gaussian must look round
-    ax.set_xlabel(f"first principal direction ({explained[0]:.0%} of variance)")
-    ax.set_ylabel(f"second ({explained[1]:.0%})")
+    ax.set_xlabel(f"first principal direction ({plane.explained[0]:.0%} of variance)")
+    ax.set_ylabel(f"second ({plane.explained[1]:.0%})")
+    style.note(ax, style.counted(len(mean), len(rows)))
     style.legend(ax, loc="best")
     return ax
 
@@ -95,22 +73,3 @@ def latent_ellipses(
 def _group_colors(count: int) -> list[str]:
     """Returns grey and a colour for two groups (absent, present), the palette for more."""
     return [style.MUTED, style.PALETTE[1]] if count == 2 else style.colors(count)
-
-
-def _principal_axes(mean: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the (2, Z) principal directions of the rows and the (2,) variance along them."""
-    covariance = np.atleast_2d(np.cov(mean, rowvar=False, ddof=0))
-    values, vectors = np.linalg.eigh(covariance)
-    axes = vectors[:, [-1, -2]].T
-    # The sign of an eigenvector is arbitrary: a positive largest loading makes it reproducible.
-    axes *= np.sign(np.take_along_axis(axes, np.abs(axes).argmax(1)[:, None], 1))
-    total = values.sum()
-    return axes, values[[-1, -2]] / total if total > 0 else np.zeros(2)
-
-
-def _ellipses(covariance: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Returns full widths, full heights and angles in degrees of 1-sigma ellipses, (N,) each."""
-    values, vectors = np.linalg.eigh(covariance)
-    deviations = np.sqrt(np.maximum(values, 0.0))
-    angles = np.degrees(np.arctan2(vectors[:, 1, 1], vectors[:, 0, 1]))
-    return 2 * deviations[:, 1], 2 * deviations[:, 0], angles

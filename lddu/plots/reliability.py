@@ -12,8 +12,7 @@ from lddu import metrics
 from lddu.metrics import checks
 from lddu.names import named
 from lddu.plots import style
-
-_Z = 1.959964  # 97.5 % quantile of the standard normal
+from lddu.plots.proportions import wilson_interval
 
 
 @named
@@ -67,7 +66,7 @@ def reliability_diagram(
         diagram = figure.add_subplot(grid[2 * row, column])
         counts = figure.add_subplot(grid[2 * row + 1, column], sharex=diagram)
         own = metrics.Reliability(found.edges, *(field[c] for field in found[1:]))
-        _panel(diagram, counts, own, effective[c], most=found.counts.max())
+        draw(diagram, counts, own, effective[c], most=found.counts.max())
         support = _support(np.sum(each[:, c] * known[:, c]), np.sum(each[:, c]))
         error = "" if np.isnan(errors[c]) else f"ECE {errors[c]:.3f} · "
         diagram.set_title(f"{style.escape(name)}\n{error}{support}")
@@ -81,34 +80,18 @@ def reliability_diagram(
     return figure
 
 
-def wilson_interval(
-    observed: ArrayLike, counts: ArrayLike, z: float = _Z
-) -> tuple[np.ndarray, np.ndarray]:
-    """Computes Wilson's interval for a proportion, which stays in [0, 1] and works at 0 and 1.
-
-    Args:
-      observed: (...,) proportions.
-      counts: (...,) numbers of trials; 0 gives the interval [0, 1], even if the proportion is NaN.
-      z: Quantile of the standard normal; the default gives 95 % intervals.
-
-    Returns:
-      Lower and upper ends, each (...,).
-
-    References:
-      Wilson, "Probable Inference, the Law of Succession, and Statistical Inference", JASA 1927.
-    """
-    observed, counts = np.asarray(observed, float), np.asarray(counts, float)
-    trials = np.maximum(counts, 1.0)
-    p = np.where(counts > 0, observed, 0.5)
-    center = (p + z**2 / (2 * trials)) / (1 + z**2 / trials)
-    half = z / (1 + z**2 / trials) * np.sqrt(p * (1 - p) / trials + z**2 / (4 * trials**2))
-    low, high = np.maximum(center - half, 0.0), np.minimum(center + half, 1.0)
-    return np.where(counts > 0, low, 0.0), np.where(counts > 0, high, 1.0)
-
-
-def _panel(
+def draw(
     diagram: Axes, counts: Axes, found: metrics.Reliability, effective: np.ndarray, most: float
 ) -> None:
+    """Draws one diagram and its counts.
+
+    Args:
+      diagram: Axes for observed frequencies.
+      counts: Axes for the counts.
+      found: Reliability of K bins.
+      effective: (K,) number of independent entries that each bin is worth, for its interval.
+      most: Largest count of a bin in any panel of the figure.
+    """
     edges, number = found.edges, found.counts
     full = number > 0
     for ax in (diagram, counts):

@@ -1,9 +1,11 @@
 """The style of all figures: colours, a quiet grid, figures that notebooks show."""
 
 import io
+from collections.abc import Sequence
 
 import matplotlib.axes
 import matplotlib.figure
+from matplotlib.artist import Artist
 
 # Okabe and Ito's palette, which is legible with any colour vision, without its yellow, which is too
 # pale for lines on white.
@@ -11,6 +13,7 @@ PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 INK = "#333333"
 MUTED = "#8a8a8a"
 GRID = "#e4e4e4"
+PRIOR = "#c4c4c4"  # the share of the prior beside those of modalities
 EMPTY = {"facecolor": "#f4f4f4", "edgecolor": "#cfcfcf", "hatch": "////", "linewidth": 0.0}
 """The style of a region without data."""
 
@@ -79,6 +82,37 @@ def legend(ax: matplotlib.axes.Axes, **options) -> None:
     """Adds a small legend without a frame to axes with labelled artists."""
     if ax.get_legend_handles_labels()[0]:
         ax.legend(**{"frameon": False, "fontsize": 8, "labelcolor": INK, **options})
+
+
+def legend_above(figure: matplotlib.figure.Figure, handles: Sequence[Artist]) -> None:
+    """Adds a legend above all panels, with as many columns as the width of the figure allows."""
+    longest = max(len(handle.get_label()) for handle in handles)
+    columns = int(figure.get_figwidth() / (0.5 + 0.07 * longest))  # inches of an entry
+    figure.legend(
+        handles=handles,
+        loc="outside upper center",
+        ncols=min(max(columns, 1), len(handles)),
+        frameon=False,
+        fontsize=8,
+        labelcolor=INK,
+    )
+
+
+def note(ax: matplotlib.axes.Axes, text: str) -> None:
+    """Adds a line beneath the name of the horizontal axis, such as the number of samples."""
+    ax.set_xlabel(f"{ax.get_xlabel()}\n{text}".lstrip("\n"))
+
+
+def counted(total: int, drawn: int | None = None) -> str:
+    """Returns a note of the number of samples, and of how many of them are drawn.
+
+    Example:
+      >>> from lddu.plots import style
+      >>> style.counted(1200), style.counted(1200, 100)
+      ('n = 1,200', 'n = 1,200, of which 100 are drawn')
+    """
+    rest = "" if drawn in (None, total) else f", of which {drawn:,} are drawn"
+    return f"n = {total:,}{rest}"
 
 
 def escape(text: object) -> str:

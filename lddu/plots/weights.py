@@ -9,8 +9,6 @@ from numpy.typing import ArrayLike
 from lddu.names import named
 from lddu.plots import style
 
-_PRIOR = "#c4c4c4"
-
 
 @named(weights="row label modality")
 def modality_weights(
@@ -55,7 +53,7 @@ def modality_weights(
     start = np.zeros(labels)
     names = [*modality_names, "prior"]
     for m, (name, color) in enumerate(
-        zip(names, [*style.colors(len(names) - 1), _PRIOR], strict=True)
+        zip(names, [*style.colors(len(names) - 1), style.PRIOR], strict=True)
     ):
         bars = ax.barh(
             rows,
@@ -71,10 +69,10 @@ def modality_weights(
             bars,
             [f"{value:.2f}" if value >= 0.07 else "" for value in mean[:, m]],
             label_type="center",
-            color=style.INK if color in (_PRIOR, "#E69F00", "#56B4E9") else "white",
+            color=style.INK if color in (style.PRIOR, "#E69F00", "#56B4E9") else "white",
             fontsize=8,
         )
-        if color != _PRIOR:
+        if color != style.PRIOR:
             spread = start + low[:, m], start + high[:, m]
             ax.hlines(rows + 0.35, *spread, color=color, linewidth=2.2)
         start = start + mean[:, m]
@@ -84,6 +82,7 @@ def modality_weights(
     ax.set_xlim(0, 1.005)  # so that the last bar's edge is not cut
     ax.set_ylim(labels - 0.4, -0.5)
     ax.set_xlabel("share of the fused precision (line below: middle half of the samples)")
+    style.note(ax, f"{style.counted(len(weights))} samples")
     ax.legend(
         loc="lower left",
         bbox_to_anchor=(0.0, 1.0),

@@ -11,7 +11,7 @@ def test_pairs_are_counted_where_they_lie():
     assert counts.sum() == 4
     assert counts[25, 5] == 2  # row: estimate 0.5, column: truth 0.1
     assert counts[49, 49] == 1
-    assert (ax.get_xlabel(), ax.get_ylabel()) == ("exact", "model")
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("exact\nn = 4", "model")
     ax.figure.canvas.draw()
 
 

@@ -47,6 +47,7 @@ def test_subset_is_limited_and_the_same_each_time():
     first, second = (plots.latent_ellipses(mean, var, group, max_points=60) for _ in range(2))
     assert sum(len(ellipses(first, g)[0]) for g in range(2)) == 60
     np.testing.assert_array_equal(ellipses(first, 1)[0], ellipses(second, 1)[0])
+    assert first.get_xlabel().endswith("n = 500, of which 60 are drawn")
     assert [t.get_text() for t in first.get_legend().get_texts()] == ["absent", "present"]
 
 

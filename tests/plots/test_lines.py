@@ -13,7 +13,8 @@ def test_a_line_is_the_mean_and_its_band_one_deviation():
     (band,) = ax.collections
     corners = band.get_paths()[0].vertices
     assert corners[:, 1].max() == pytest.approx(4 + np.sqrt(2))
-    assert (ax.get_xlabel(), ax.get_ylabel(), ax.get_title()) == ("x", "y", "title")
+    note = "mean and standard deviation\nof n = 1 to 2 runs"
+    assert (ax.get_xlabel(), ax.get_ylabel(), ax.get_title()) == (f"x\n{note}", "y", "title")
     assert [text.get_text() for text in ax.get_legend().get_texts()] == [r"a\$b", "single"]
     ax.figure.canvas.draw()
 
@@ -22,6 +23,7 @@ def test_it_draws_where_told():
     axes = plots.Figure().subplots(1, 2)
     assert plots.mean_lines([0], {"a": [1.0]}, ax=axes[1]) is axes[1]
     assert not axes[0].get_lines()
+    assert axes[1].get_xlabel() == ""  # a single run has no spread to explain
 
 
 def test_other_lengths_are_refused():

@@ -13,6 +13,7 @@ def test_segments_are_means_and_the_prior_completes_them_to_one():
     np.testing.assert_allclose(widths[:2].T, weights.mean(0))
     np.testing.assert_allclose(widths.sum(0), 1.0)
     assert [label.get_text() for label in ax.get_yticklabels()] == names
+    assert ax.get_xlabel().endswith("n = 40 samples")
     assert ax.get_ylim()[0] > ax.get_ylim()[1]  # the first label is on top
 
 
