@@ -65,6 +65,7 @@ def explored(make_run):
     run = make_run(labels=3, label_names=HOSTILE, modality_names=(HOSTILE[0], "audio"))
     rows, labels = 60, 3
     probs = rng.beta(1, 2, (1, rows, labels)).round(2)  # so that some are equal
+    probs[0, :2] = [[0, 1, 0], [1, 0, 1]]
     truth = (rng.random((rows, labels)) < probs[0]).astype(float)
     truth[rng.random((rows, labels)) < 0.1] = np.nan
     ids = np.array([f"{HOSTILE[i % 3]} \U0001f642 {i}" for i in range(rows)])
