@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from numpy.typing import ArrayLike
 
@@ -87,6 +88,7 @@ def latent_panels(
         style.tidy(ax)
     for ax in panels.flat[len(label_names) :]:
         ax.remove()
+    _square(panels.flat[0])
     first, second = plane.explained
     note = style.counted(len(mean), len(rows))
     figure.supxlabel(
@@ -131,6 +133,14 @@ def _presence(labels: ArrayLike | None, shape: tuple[int, int]) -> tuple[np.ndar
     values, weights = checks.known("labels", labels)
     known = weights > 0
     return (checks.unit_interval("labels", values) >= 0.5) & known, known
+
+
+def _square(ax: Axes) -> None:
+    """Widens the shorter side of the limits, so that panels are squares."""
+    limits = np.array([ax.get_xlim(), ax.get_ylim()])
+    half = np.diff(limits).max() / 2
+    low, high = (limits.mean(1) + side for side in (-half, half))
+    ax.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]))
 
 
 def _legend(figure: style.Figure, modality_names: Sequence[str], with_labels: bool) -> None:

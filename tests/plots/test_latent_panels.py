@@ -29,6 +29,7 @@ def test_all_panels_share_the_plane_of_all_means(gaussians):
             np.testing.assert_allclose(ax.collections[2 * m].get_widths(), 1.0)  # isotropic
     assert figure.axes[0].get_xlim() == figure.axes[1].get_xlim()
     assert figure.axes[0].get_ylim() == figure.axes[1].get_ylim()
+    assert np.ptp(figure.axes[0].get_xlim()) == pytest.approx(np.ptp(figure.axes[0].get_ylim()))
     figure.canvas.draw()
 
 
