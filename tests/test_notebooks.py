@@ -2,8 +2,12 @@
 
 import ast
 import contextlib
+import functools
+import importlib
 import io
 import os
+import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -12,18 +16,26 @@ nbformat = pytest.importorskip("nbformat")
 
 NOTEBOOKS = sorted((Path(__file__).resolve().parents[1] / "notebooks").glob("*.ipynb"))
 # What the cell tagged "parameters" sets, made smaller; of a mapping, some entries.
-QUICK = {"train.epochs": 1, "train.members": 1, "model.encoder.layers": 0, "model.statistics": 4}
 SMALLER = {
     "SAMPLES": (200, 100, 100),
     "EPOCHS": 1,
     "SEEDS": (0, 1),
-    "TEXTS": (300, 200, 200, 400),
-    "TREES": 10,
-    "CANDIDATES": ("none", "temperature", "platt"),
-    "RESAMPLES": 20,
-    "DRAWS": 10,
     "CLIPS": 300,
-    "CHANGES": QUICK,
+    "TEXTS": (200, 100, 100, 300),
+    "TREES": 10,
+    "CANDIDATES": ("none", "platt"),
+    "RESAMPLES": 20,
+    "DRAWS": 5,
+    "CHANGES": {
+        "model.encoder.layers": 0,
+        "model.encoder.hidden": 16,
+        "model.latent": 4,
+        "model.statistics": 4,
+        "loss.contrastive": 0.0,
+        "train.batch_size": 256,
+        "train.epochs": 1,
+        "train.members": 1,
+    },
 }
 
 
@@ -72,7 +84,8 @@ def notebook(request):
 
 @pytest.mark.slow
 def test_notebook_runs(notebook, tmp_path, monkeypatch):
-    if "studyforrest" in notebook.cells[0].source and not os.environ.get("LDDU_DATA"):
+    real = any("LDDU_DATA" in cell.source for cell in notebook.cells)
+    if real and not os.environ.get("LDDU_DATA"):
         pytest.skip("LDDU_DATA is not set; it names the folder that holds studyforrest/")
     monkeypatch.chdir(tmp_path)
     pictures, printed = run(notebook)
@@ -98,3 +111,35 @@ def test_notebook_is_a_short_lesson_that_ends_in_a_conclusion(notebook):
 def test_notebook_is_stored_without_output(notebook):
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     assert all(not cell.outputs and cell.execution_count is None for cell in code)
+
+
+def commands(notebook):
+    """The commands in the text of a notebook."""
+    text = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    return [
+        line
+        for block in re.findall(r"```bash\n(.*?)```", text, re.S)
+        for line in block.splitlines()
+    ]
+
+
+def test_commands_of_notebook_are_understood(notebook, monkeypatch):
+    from lddu import cli
+
+    called = []
+    for verb in cli.VERBS:
+        name, *inner = verb.split()
+        module = importlib.import_module(f"lddu.cli.{name}")
+        function = getattr(module, inner[0] if inner else name)
+
+        # With the signature, which the words of a command are checked against.
+        @functools.wraps(function)
+        def instead(*args, verb=verb, **options):
+            called.append(verb)
+
+        monkeypatch.setattr(module, function.__name__, instead)
+    for command in commands(notebook):
+        program, *words = shlex.split(command)
+        assert program == "lddu"
+        cli.main(words)
+    assert len(called) == len(commands(notebook))
