@@ -69,7 +69,7 @@ def latent_panels(
 
     columns = min(len(label_names), 4)
     lines = math.ceil(len(label_names) / columns)
-    figure = style.new_figure(max(2.6 * columns, 3.6), 2.5 * lines + 0.9)
+    figure = style.new_figure(max(2.6 * columns, 3.6), 3.1 * lines + 0.9)
     panels = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False)
     for c, name in enumerate(label_names):
         ax = panels.flat[c]
