@@ -19,7 +19,11 @@ NOTEBOOKS = sorted((Path(__file__).resolve().parents[1] / "notebooks").glob("*.i
 SMALLER = {
     "SAMPLES": (200, 100, 100),
     "EPOCHS": 1,
-    "SEEDS": (0, 1),
+    "MEMBERS": 2,
+    "CONTRAST": (0.0, 0.1),
+    "FUSIONS": ("precision", "gate"),
+    "SEVERITIES": (5,),
+    "DAMAGED": "audio",
     "CLIPS": 300,
     "TEXTS": (200, 100, 100, 300),
     "TREES": 10,

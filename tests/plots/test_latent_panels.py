@@ -43,6 +43,15 @@ def test_a_subset_is_the_same_in_every_panel_and_counted(gaussians):
     assert figure.get_supxlabel().endswith("n = 40, of which 7 are drawn")
 
 
+@pytest.mark.parametrize("labels", [1, 4, 6])
+def test_the_legend_keeps_off_the_titles(labels):
+    mean = np.random.default_rng(0).normal(size=(5, labels, 2, 3))
+    figure = plots.latent_panels(mean, 0.1 + 0 * mean, ["label"] * labels, ["text", "audio"])
+    figure.canvas.draw()
+    titles = [ax.title.get_window_extent() for ax in figure.axes]
+    assert figure.legends[0].get_window_extent().y0 >= max(title.y1 for title in titles)
+
+
 def test_missing_modalities_have_no_part_even_if_not_finite(gaussians):
     mean, var = gaussians
     observed = np.ones((40, 3), bool)
