@@ -40,6 +40,9 @@ _SAMPLED = role("row|row label", numeric=False, estimates=True)
 
 ROLES = {
     "probs": _PROBS,
+    "before": _PROBS,
+    "after": _PROBS,
+    "sets": role("row label"),
     "logits": _TABLE,
     "labels": _TABLE,
     "decisions": _TABLE,

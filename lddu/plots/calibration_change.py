@@ -13,12 +13,12 @@ from lddu.plots import reliability, style
 from lddu.plots.proportions import effective_numbers
 
 
-@named(before="label|row label", after="label|row label")
+@named
 def calibration_change(
     before: ArrayLike,
     after: ArrayLike,
     labels: ArrayLike,
-    names: Sequence[str] = ("before", "after"),
+    titles: Sequence[str] = ("before", "after"),
     bins: int = 15,
     *,
     groups: ArrayLike | None = None,
@@ -37,7 +37,7 @@ def calibration_change(
       before: (N, C) probabilities before calibration.
       after: (N, C) probabilities after it.
       labels: (N, C) labels in [0, 1], hard or soft; NaN where unknown.
-      names: Titles of the two panels.
+      titles: Titles of the two panels.
       bins: Number of bins of equal width.
       groups: (N,) group of each row, where rows depend on each other, such as its film; with None
         every row is on its own. The labels of one row may depend on each other either way.
@@ -49,7 +49,7 @@ def calibration_change(
 
     Raises:
       ValueError: If shapes differ, values are out of range, no label is known, there are fewer than
-        two rows or groups, or there are not two names.
+        two rows or groups, or there are not two titles.
 
     References:
       Korn and Graubard, "Confidence Intervals for Proportions with Small Expected Number of
@@ -63,8 +63,8 @@ def calibration_change(
       >>> [ax.get_title().split("\\n")[1] for ax in figure.axes[::2]]
       ['ECE 0.200', 'ECE 0.000']
     """
-    if len(names) != 2:
-        raise ValueError(f"names has {len(names)} entries, must be two: before and after")
+    if len(titles) != 2:
+        raise ValueError(f"titles has {len(titles)} entries, must be two: before and after")
     checks.same_shape(before=before, after=after, labels=labels)
     values, known = checks.known("labels", labels, weights)
     unit = checks.groups(groups, len(values))
@@ -76,7 +76,7 @@ def calibration_change(
     figure = style.new_figure(6.4, 4.2)
     grid = figure.add_gridspec(2, 2, height_ratios=[3.2, 1])
     most = max(diagram.counts.max() for diagram in diagrams)
-    for k, (name, probs, diagram) in enumerate(zip(names, (before, after), diagrams, strict=True)):
+    for k, (name, probs, diagram) in enumerate(zip(titles, (before, after), diagrams, strict=True)):
         probs = np.asarray(probs, float)
         effective = effective_numbers(
             assign(probs, known, bins, per_label=False, binning="width"), unit, values, known

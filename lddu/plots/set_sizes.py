@@ -22,7 +22,7 @@ class _Coverage(NamedTuple):
     high: float
 
 
-@named(sets="row label")
+@named
 def set_sizes(
     sets: Mapping[str, ArrayLike],
     labels: ArrayLike,

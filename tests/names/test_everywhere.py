@@ -25,6 +25,9 @@ PER_ROW = np.repeat(np.arange(12), 2)
 
 VALUES = {
     "probs": PROBS,
+    "before": PROBS,
+    "after": PROBS**2,
+    "sets": {"few": (PROBS > 0.6).astype(int), "many": (PROBS > 0.2).astype(int)},
     "logits": LOGITS,
     "labels": TRUE,
     "decisions": (PROBS > 0.4).astype(int),
@@ -84,6 +87,9 @@ PLAIN = {
     "plots.training_curves": "takes a history",
     "plots.modality_weights": "takes weights of three axes, tested apart",
     "plots.latent_ellipses": "takes latent coordinates, tested apart",
+    "plots.latent_panels": "takes latent coordinates",
+    "plots.robustness_curves": "takes scores of models",
+    "plots.timeline": "takes weights and uncertainties along time",
     "losses.empty_bank": "takes sizes",
     "losses.enqueue": "takes features",
     "losses.initial_bank": "takes configurations",
@@ -155,6 +161,8 @@ def named(frames, value, where, columns=None, turn=1):
     if isinstance(value, (tuple, list)):
         parts = [named(frames, x, np.roll(where, turn * i), columns) for i, x in enumerate(value)]
         return type(value)(parts)
+    if isinstance(value, dict):
+        return {key: named(frames, x, where, columns) for key, x in value.items()}
     rows = np.random.default_rng(int(where[0])).permutation(len(ROWS))
     rows = rows if frames.indexed and where[0] else np.arange(len(ROWS))
     own = [ROWS[i] for i in rows]
@@ -169,7 +177,7 @@ def named(frames, value, where, columns=None, turn=1):
 
 
 def carries_names(key, value):
-    return key in ROLES and (isinstance(value, (np.ndarray, tuple, list)))
+    return key in ROLES and (isinstance(value, (np.ndarray, tuple, list, dict)))
 
 
 def content(result):
@@ -179,7 +187,9 @@ def content(result):
     if isinstance(result, Axes):
         drawn = [line.get_xydata() for line in result.lines]
         drawn += [np.ma.filled(image.get_array(), 0) for image in result.images]
-        return [*drawn, np.array([ord(c) for c in result.get_title()], float)]
+        legend = result.get_legend()
+        texts = [] if legend is None else [text.get_text() for text in legend.get_texts()]
+        return [*drawn, *(np.array([*map(ord, x)], float) for x in [result.get_title(), *texts])]
     if isinstance(result, dict):
         return content(list(result.values()))
     if isinstance(result, (tuple, list)):

@@ -75,7 +75,7 @@ def test_unknown_labels_and_rows_without_weight_have_no_part(data):
         ({"after": np.zeros((300, 1))}, r"after \(300, 1\)"),
         ({"before": np.full((300, 2), 1.5)}, r"before .* \[0, 1\]"),
         ({"labels": np.full((300, 2), np.nan)}, r"labels .* known"),
-        ({"names": ("one",)}, "names has 1 entries"),
+        ({"titles": ("one",)}, "titles has 1 entries"),
         ({"groups": [1]}, r"groups has shape \(1,\)"),
     ],
 )
