@@ -17,7 +17,6 @@ SMALLER = {
     "CONTRAST": (0.0, 0.1),
     "FUSIONS": ("precision", "gate"),
     "SEVERITIES": (5,),
-    "DAMAGED": "audio",
 }
 
 
