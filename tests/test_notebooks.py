@@ -23,7 +23,6 @@ SMALLER = {
     "CONTRAST": (0.0, 0.1),
     "FUSIONS": ("precision", "gate"),
     "SEVERITIES": (5,),
-    "DAMAGED": "audio",
     "CLIPS": 300,
     "TEXTS": (200, 100, 100, 300),
     "TREES": 10,
