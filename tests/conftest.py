@@ -43,6 +43,15 @@ hypothesis.settings.register_profile("lddu", deadline=None)
 hypothesis.settings.load_profile("lddu")
 
 
+@pytest.fixture(scope="module", autouse=True)
+def give_memory_back():
+    """Gives back what compiling took, which would otherwise add up over thousands of tests."""
+    from lddu.training import memory
+
+    yield
+    memory.trim()
+
+
 @pytest.fixture(scope="session")
 def tiny_data():
     """(train, valid, test) `Synthetic` draws of 96, 48 and 40 samples."""

@@ -48,7 +48,7 @@ SHORTER = {
     "experiments/ablations.py": (
         f"--data synthetic --seeds 1 --epochs 1 --samples 100 --rows 2 --set {SMALL}"
     ),
-    "experiments/studyforrest.py": f"--folds 4 --seeds 2 {ALONE}",
+    "experiments/studyforrest.py": f"--folds 4 --seeds 2 --set train.epochs=1 {SMALL}",
     "experiments/truth.py": "--samples 200 --epochs 1 --seeds 1",
     "experiments/ensembles.py": (
         f"--samples 200 --epochs 1 --members 2 --dropout-samples 2 --set {SMALL}"

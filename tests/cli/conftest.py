@@ -11,7 +11,7 @@ from lddu.runs.predictions import ModelPredictions, RunPredictions
 from lddu.runs.run import Run
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def memory_is_given_back():
     """Commands run in the process of the tests, which would keep all that it ever freed."""
     with pytest.MonkeyPatch.context() as patch:

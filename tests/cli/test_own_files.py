@@ -164,4 +164,5 @@ def test_the_report_names_every_label_and_is_written_again(walk, monkeypatch):
     text = " ".join(page.text)
     assert all(label in text for label in LABELS)
     cli.main(["report", "runs/mine", "--out", "again.html"])
-    assert Path("again.html").read_text(encoding="utf-8") == first
+    again = Path("again.html").read_text(encoding="utf-8")
+    assert again.replace("again-explorer.html", "report-explorer.html") == first

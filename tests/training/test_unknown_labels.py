@@ -110,7 +110,7 @@ def test_what_stands_under_the_mask_does_not_reach_the_weights(trainer, merged, 
     labels[train.weight == 0] = 1 - train.labels[train.weight == 0]
     assert (train.weight == 0).any()
     kept = trainer._train
-    trainer._train = kept.replace(labels=jnp.asarray(labels))
+    trainer._train = kept._replace(batch=kept.batch.replace(labels=jnp.asarray(labels)))
     try:
         (again,) = trainer.run(progress=False)
     finally:
