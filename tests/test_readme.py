@@ -84,7 +84,7 @@ TRAINING = [
     for command in WHOLE
     if command != OBSERVED
 ]
-# Scripts that train, calibrate and report one model beside baselines.
+# Scripts that train, calibrate and report one model.
 REPORTING = ("mosei", "m3ed", "studyforrest")
 
 

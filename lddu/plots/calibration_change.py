@@ -29,9 +29,9 @@ def calibration_change(
 
     Titles give the ECE at these bins, and beneath it the root mean squared calibration error
     without its bias, with a 95 % interval (`lddu.metrics.ece_interval`, for as many bins of equal
-    mass). Vertical bars are 95 %
-    intervals of the observed frequency: Wilson's, for the number of independent entries that the
-    rows or groups of a bin are worth. Counts are on a logarithmic axis.
+    mass). Vertical bars are 95 % intervals of the observed frequency: Wilson's, for the number of
+    independent entries that the rows or groups of a bin are worth. Counts are on a logarithmic
+    axis.
 
     Args:
       before: (N, C) probabilities before calibration.
